@@ -1,0 +1,68 @@
+"""Argument checks: every message names the argument, what came and what was wanted. They run before any array is touched."""
+import operator
+
+import numpy as np
+
+
+def integer(value, name, low, high=None):
+    """`value` as an int in [low, high]; TypeError for non-integers, ValueError outside the range."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an integer, not {type(value).__name__}") from None
+    if number < low or (high is not None and number > high):
+        raise ValueError(f"{name} must be at least {low}, not {number}" if high is None
+                         else f"{name} must be between {low} and {high}, not {number}")
+    return number
+
+
+def real(value, name, low=None, high=None, *, open_low=False):
+    """`value` as a finite float in [low, high] ((low, high] with `open_low`)."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be a number, not {type(value).__name__}") from None
+    below = low is not None and (number <= low if open_low else number < low)
+    if not np.isfinite(number) or below or (high is not None and number > high):
+        wanted = "finite" if low is None else f"{'above' if open_low else 'at least'} {low}" + ("" if high is None else f" and at most {high}")
+        raise ValueError(f"{name} must be {wanted}, not {number}")
+    return number
+
+
+def choice(value, name, options):
+    """`value`, one of `options`."""
+    if value not in options:
+        raise ValueError(f"{name} must be one of {', '.join(map(str, options))}, not {value!r}")
+    return value
+
+
+def array(value, name, dtype, ndim, *, kinds="iu"):
+    """`value` as a C-contiguous native array of `dtype` with `ndim` axes, from an array whose dtype kind is among `kinds`."""
+    found = np.asarray(value)
+    if found.size == 0 and found.dtype.kind == "f" and not isinstance(value, np.ndarray):
+        found = found.astype(dtype)  # NumPy calls an empty list float64
+    if found.dtype.kind not in kinds:
+        raise TypeError(f"{name} must hold {_KINDS.get(kinds, kinds)}, not {found.dtype}")
+    if found.ndim != ndim:
+        raise ValueError(f"{name} must have {ndim} {'axis' if ndim == 1 else 'axes'}, not shape {found.shape}")
+    return np.ascontiguousarray(found, dtype=dtype)
+
+
+def keys(value, name="keys"):
+    """Integer array of any width and sign as uint64 (negative numbers in two's complement), same shape."""
+    found = np.asarray(value)
+    if found.size == 0 and not isinstance(value, np.ndarray):
+        found = found.astype(np.uint64)
+    if found.dtype.kind not in "iu":
+        raise TypeError(f"{name} must hold integers, not {found.dtype}")
+    if found.dtype != np.uint64:
+        found = found.astype(np.int64, copy=False).view(np.uint64) if found.dtype.kind == "i" else found.astype(np.uint64)
+    return np.ascontiguousarray(found)
+
+
+def seed(value, name="seed"):
+    """An integer seed as uint64; negative seeds in two's complement."""
+    return np.uint64(integer(value, name, -(2**63), 2**64 - 1) & (2**64 - 1))
+
+
+_KINDS = {"iu": "integers", "f": "floats", "iuf": "numbers", "biuf": "numbers"}

@@ -1,0 +1,74 @@
+"""The only place where compile options are chosen: decorators for the three kinds of compiled function, and the compiled cache.
+
+`scalar` is one item in, one item out; `serial` a loop that one thread runs (and that other loops or Python threads may call at the same
+time); `loop` a loop whose `prange` gives every owner of an output to one thread.
+"""
+import hashlib
+import os
+import pathlib
+
+import numba
+
+# NaN-safe relaxations only: no reassociation, so the order of every sum stays the written one and is the same for any thread count.
+VECTOR = {"contract", "arcp", "nsz", "afn"}
+_compiled = []
+
+
+def _decorate(function, **options):
+    compiled = numba.njit(error_model="numpy", nogil=True, **options)(function)
+    _compiled.append(compiled)
+    return compiled
+
+
+def scalar(function):
+    """Compile a function of the scalar layer: numbers in, numbers out."""
+    return _decorate(function)
+
+
+def serial(function):
+    """Compile a loop that runs on the calling thread."""
+    return _decorate(function)
+
+
+def serial_vector(function):
+    """Compile a `serial` loop of float arithmetic with fused multiply-add and the approximate functions allowed."""
+    return _decorate(function, fastmath=VECTOR)
+
+
+def loop(function):
+    """Compile a loop that is parallel over the owners of its output."""
+    return _decorate(function, parallel=True)
+
+
+def loop_vector(function):
+    """Compile a `loop` of float arithmetic with fused multiply-add and the approximate functions allowed."""
+    return _decorate(function, parallel=True, fastmath=VECTOR)
+
+
+def enable_cache(folder=None):
+    """Keep compiled kernels on disk from now on: in `folder`, or in the user's cache folder.
+
+    Numba notices an edit of the file that holds a kernel but not of a helper that the kernel calls (numba#1833), so the folder is named
+    by a digest of every source file of the package and of Numba's version: a change anywhere starts a new folder.
+    """
+    if numba.config.DISABLE_JIT:
+        return None
+    if folder is None:
+        base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+        folder = os.path.join(base, "sketchxc")
+    package = pathlib.Path(__file__).parent
+    digest = hashlib.sha256(numba.__version__.encode())
+    for source in sorted(package.rglob("*.py")):
+        digest.update(source.relative_to(package).as_posix().encode() + b"\0" + source.read_bytes())
+    place = os.path.join(folder, digest.hexdigest()[:16])
+    try:
+        os.makedirs(place, exist_ok=True)
+    except OSError:  # a read-only home: compile anew, as without a cache
+        return None
+    before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, place
+    try:
+        for function in _compiled:
+            function.enable_caching()
+    finally:
+        numba.config.CACHE_DIR = before
+    return place
