@@ -1,4 +1,8 @@
-"""Hash functions of one 64-bit key. All state is uint64: one int64 operand would turn the arithmetic into float64 or wrong integers."""
+"""Hash functions of one 64-bit key, and the steps of the byte-string hashes xxh64 and murmur3.
+
+All 64-bit state is uint64: one int64 operand would turn the arithmetic into float64 or wrong integers. The steps of murmur3 are wrapped in
+np.uint32 one by one, because compiled products and shifts of two uint32 are uint64 and do not wrap.
+"""
 import numpy as np
 
 from .._jit import scalar
@@ -30,11 +34,93 @@ def bucket(mixed, width):
 
 @scalar
 def side(mixed):
-    """Sign +1 or -1 from the lowest bit of a mixed key, which `bucket` does not read."""
-    return np.int64(1) - np.int64((mixed & np.uint64(1)) << np.uint64(1))
+    """Sign +1 (bit set) or -1 from the lowest bit of a mixed key, which `bucket` does not read."""
+    return np.int64((mixed & np.uint64(1)) << np.uint64(1)) - np.int64(1)
 
 
 @scalar
 def cell(key, seed, width):
     """Bucket of a key in the hash row of `seed`."""
     return bucket(mix64(key ^ seed), width)
+
+
+@scalar
+def rotate64(word, count):
+    """Word rotated left by `count` bits, 1 to 63 (uint64)."""
+    return (word << count) | (word >> (np.uint64(64) - count))
+
+
+@scalar
+def xxh64_round(lane, word):
+    """Lane of xxh64 after it took in one 8-byte word."""
+    lane = lane + word * np.uint64(0xC2B2AE3D27D4EB4F)
+    return rotate64(lane, np.uint64(31)) * np.uint64(0x9E3779B185EBCA87)
+
+
+@scalar
+def xxh64_join(state, lane):
+    """State of xxh64 after it took in one lane of the 32-byte blocks."""
+    state = state ^ xxh64_round(np.uint64(0), lane)
+    return state * np.uint64(0x9E3779B185EBCA87) + np.uint64(0x85EBCA77C2B2AE63)
+
+
+@scalar
+def xxh64_eight(state, word):
+    """State of xxh64 after it took in 8 of the last 31 bytes."""
+    state = state ^ xxh64_round(np.uint64(0), word)
+    return rotate64(state, np.uint64(27)) * np.uint64(0x9E3779B185EBCA87) + np.uint64(0x85EBCA77C2B2AE63)
+
+
+@scalar
+def xxh64_four(state, word):
+    """State of xxh64 after it took in 4 of the last 7 bytes."""
+    state = state ^ (word * np.uint64(0x9E3779B185EBCA87))
+    return rotate64(state, np.uint64(23)) * np.uint64(0xC2B2AE3D27D4EB4F) + np.uint64(0x165667B19E3779F9)
+
+
+@scalar
+def xxh64_one(state, byte):
+    """State of xxh64 after it took in one of the last 3 bytes."""
+    state = state ^ (byte * np.uint64(0x27D4EB2F165667C5))
+    return rotate64(state, np.uint64(11)) * np.uint64(0x9E3779B185EBCA87)
+
+
+@scalar
+def xxh64_end(state):
+    """Hash from the last state of xxh64."""
+    state = (state ^ (state >> np.uint64(33))) * np.uint64(0xC2B2AE3D27D4EB4F)
+    state = (state ^ (state >> np.uint64(29))) * np.uint64(0x165667B19E3779F9)
+    return state ^ (state >> np.uint64(32))
+
+
+@scalar
+def murmur3_word(word):
+    """Scrambled 4-byte word of murmur3; 0 stays 0, so an empty tail changes nothing."""
+    word = np.uint32(word * np.uint32(0xCC9E2D51))
+    word = np.uint32(np.uint32(word << np.uint32(15)) | np.uint32(word >> np.uint32(17)))
+    return np.uint32(word * np.uint32(0x1B873593))
+
+
+@scalar
+def murmur3_block(state, word):
+    """State of murmur3 after it took in one whole 4-byte word."""
+    state = np.uint32(state ^ murmur3_word(word))
+    state = np.uint32(np.uint32(state << np.uint32(13)) | np.uint32(state >> np.uint32(19)))
+    return np.uint32(np.uint32(state * np.uint32(5)) + np.uint32(0xE6546B64))
+
+
+@scalar
+def murmur3_end(state, length):
+    """Hash from the last state of murmur3 and the length in bytes (uint32)."""
+    state = np.uint32(state ^ length)
+    state = np.uint32(np.uint32(state ^ np.uint32(state >> np.uint32(16))) * np.uint32(0x85EBCA6B))
+    state = np.uint32(np.uint32(state ^ np.uint32(state >> np.uint32(13))) * np.uint32(0xC2B2AE35))
+    return np.uint32(state ^ np.uint32(state >> np.uint32(16)))
+
+
+@scalar
+def official_bucket(label, repetition, width):
+    """Bucket of the published MACH code: murmur3 of the int32 label, read as a signed number, floor modulo the width."""
+    hashed = np.int64(murmur3_end(murmur3_block(np.uint32(repetition), np.uint32(label)), np.uint32(4)))
+    signed = hashed - np.int64(4294967296) if hashed > np.int64(2147483647) else hashed
+    return signed % width

@@ -1,0 +1,218 @@
+"""Loops of the hashing functions: keys to mixed keys, buckets and signs; spans of a byte buffer to hashes; code points to UTF-8."""
+import numpy as np
+from numba import prange
+
+from .._jit import loop, serial
+from .._scalar.hashing import (bucket, mix64, murmur3_block, murmur3_end, murmur3_word, official_bucket, rotate64, side, splitmix64,
+                               xxh64_eight, xxh64_end, xxh64_four, xxh64_join, xxh64_one, xxh64_round)
+
+BLOCK = 16384  # keys that one thread takes at a time, so that short rows still use every thread
+
+
+@serial
+def seeds(seed, out):
+    """Stream of splitmix64; the caller's thread owns everything."""
+    state = seed
+    for i in range(out.size):
+        state = state + np.uint64(0x9E3779B97F4A7C15)
+        out[i] = splitmix64(state)
+
+
+@loop
+def mix(keys, seed, out):
+    """One thread owns each key."""
+    for i in prange(keys.size):
+        out[i] = mix64(keys[i] ^ seed)
+
+
+@loop
+def buckets(keys, seeds, width, out):
+    """One thread owns a block of one row of `out` (depth, n)."""
+    n = keys.size
+    blocks = (n + BLOCK - 1) // BLOCK
+    for task in prange(seeds.size * blocks):
+        d = task // blocks
+        first = (task - d * blocks) * BLOCK
+        seed = seeds[d]
+        for i in range(first, min(first + BLOCK, n)):
+            out[d, i] = bucket(mix64(keys[i] ^ seed), width)
+
+
+@loop
+def signs(keys, seeds, out):
+    """One thread owns a block of one row of `out` (depth, n)."""
+    n = keys.size
+    blocks = (n + BLOCK - 1) // BLOCK
+    for task in prange(seeds.size * blocks):
+        d = task // blocks
+        first = (task - d * blocks) * BLOCK
+        seed = seeds[d]
+        for i in range(first, min(first + BLOCK, n)):
+            out[d, i] = side(mix64(keys[i] ^ seed))
+
+
+@loop
+def official_buckets(labels, width, out):
+    """One thread owns a block of one row of `out` (repetitions, n)."""
+    n = labels.size
+    blocks = (n + BLOCK - 1) // BLOCK
+    for task in prange(out.shape[0] * blocks):
+        r = task // blocks
+        first = (task - r * blocks) * BLOCK
+        for i in range(first, min(first + BLOCK, n)):
+            out[r, i] = official_bucket(labels[i], r, width)
+
+
+@serial
+def load32(data, start):
+    """Four bytes as a little-endian number; unsigned indices, because signed ones keep the compiler from merging the four loads."""
+    i = np.uint64(start)
+    return (np.uint64(data[i]) | np.uint64(data[i + np.uint64(1)]) << np.uint64(8)
+            | np.uint64(data[i + np.uint64(2)]) << np.uint64(16) | np.uint64(data[i + np.uint64(3)]) << np.uint64(24))
+
+
+@serial
+def load64(data, start):
+    """Eight bytes as a little-endian number."""
+    i = np.uint64(start)
+    return (np.uint64(data[i]) | np.uint64(data[i + np.uint64(1)]) << np.uint64(8)
+            | np.uint64(data[i + np.uint64(2)]) << np.uint64(16) | np.uint64(data[i + np.uint64(3)]) << np.uint64(24)
+            | np.uint64(data[i + np.uint64(4)]) << np.uint64(32) | np.uint64(data[i + np.uint64(5)]) << np.uint64(40)
+            | np.uint64(data[i + np.uint64(6)]) << np.uint64(48) | np.uint64(data[i + np.uint64(7)]) << np.uint64(56))
+
+
+@serial
+def load_tail(data, start, stop):
+    """The 0 to 7 bytes data[start:stop] as a little-endian number; reads beyond `stop` only inside the buffer, and masks them."""
+    if start + 8 <= data.size:
+        return load64(data, start) & ((np.uint64(1) << (np.uint64(stop - start) << np.uint64(3))) - np.uint64(1))
+    word = np.uint64(0)
+    for i in range(start, stop):
+        word = word | np.uint64(data[i]) << (np.uint64(i - start) << np.uint64(3))
+    return word
+
+
+@serial
+def xxh64(data, start, stop, seed):
+    """Hash of data[start:stop]."""
+    length = np.uint64(stop - start)
+    at = start
+    if stop - start >= 32:
+        lane1 = seed + np.uint64(0x60EA27EEADC0B5D6)
+        lane2 = seed + np.uint64(0xC2B2AE3D27D4EB4F)
+        lane3 = seed
+        lane4 = seed - np.uint64(0x9E3779B185EBCA87)
+        while at + 32 <= stop:
+            lane1 = xxh64_round(lane1, load64(data, at))
+            lane2 = xxh64_round(lane2, load64(data, at + 8))
+            lane3 = xxh64_round(lane3, load64(data, at + 16))
+            lane4 = xxh64_round(lane4, load64(data, at + 24))
+            at += 32
+        state = (rotate64(lane1, np.uint64(1)) + rotate64(lane2, np.uint64(7))
+                 + rotate64(lane3, np.uint64(12)) + rotate64(lane4, np.uint64(18)))
+        state = xxh64_join(xxh64_join(xxh64_join(xxh64_join(state, lane1), lane2), lane3), lane4)
+    else:
+        state = seed + np.uint64(0x27D4EB2F165667C5)
+    state = state + length
+    while at + 8 <= stop:
+        state = xxh64_eight(state, load64(data, at))
+        at += 8
+    left = stop - at
+    if left == 0:
+        return xxh64_end(state)
+    # Selects and not branches: the lengths of tokens are random, and one mispredicted branch costs more than all the steps below.
+    tail = load_tail(data, at, stop)
+    state = xxh64_four(state, tail & np.uint64(0xFFFFFFFF)) if left >= 4 else state
+    tail = tail >> np.uint64(32) if left >= 4 else tail
+    left = left & 3
+    state = xxh64_one(state, tail & np.uint64(0xFF)) if left > 0 else state
+    state = xxh64_one(state, (tail >> np.uint64(8)) & np.uint64(0xFF)) if left > 1 else state
+    state = xxh64_one(state, tail >> np.uint64(16)) if left > 2 else state
+    return xxh64_end(state)
+
+
+@serial
+def murmur3(data, start, stop, seed):
+    """32-bit hash (x86 variant) of data[start:stop]."""
+    state = seed
+    at = start
+    while at + 4 <= stop:
+        state = murmur3_block(state, np.uint32(load32(data, at)))
+        at += 4
+    state = np.uint32(state ^ murmur3_word(np.uint32(load_tail(data, at, stop))))
+    return murmur3_end(state, np.uint32((stop - start) & 0xFFFFFFFF))
+
+
+@loop
+def xxh64_spans(data, starts, stops, seed, out):
+    """One thread owns each span of the buffer."""
+    for i in prange(starts.size):
+        out[i] = xxh64(data, starts[i], stops[i], seed)
+
+
+@loop
+def murmur3_spans(data, starts, stops, seed, out):
+    """One thread owns each span of the buffer."""
+    for i in prange(starts.size):
+        out[i] = murmur3(data, starts[i], stops[i], seed)
+
+
+@serial
+def byte_offsets(data, lengths, out):
+    """Byte offsets of consecutive UTF-8 texts from their lengths in characters; the caller's thread owns everything."""
+    at = 0
+    out[0] = 0
+    for i in range(lengths.size):
+        left = lengths[i]
+        while left > 0:
+            byte = data[at]
+            at += 1 if byte < 0x80 else 2 if byte < 0xE0 else 3 if byte < 0xF0 else 4
+            left -= 1
+        out[i + 1] = at
+
+
+@loop
+def trimmed(cells, starts, stops):
+    """Spans of fixed-width byte strings (n, width) without their trailing NUL bytes; one thread owns each row."""
+    width = cells.shape[1]
+    for i in prange(cells.shape[0]):
+        length = width
+        while length > 0 and cells[i, length - 1] == 0:
+            length -= 1
+        starts[i] = i * width
+        stops[i] = i * width + length
+
+
+@loop
+def utf8_lengths(codes, characters, lengths):
+    """Characters without trailing NULs and UTF-8 bytes (-1 where a surrogate has none) of each row of `codes`; one thread owns each row."""
+    for i in prange(codes.shape[0]):
+        count = codes.shape[1]
+        while count > 0 and codes[i, count - 1] == 0:
+            count -= 1
+        total = 0
+        bad = False
+        for j in range(count):
+            code = np.int64(codes[i, j])
+            total += 1 if code < 0x80 else 2 if code < 0x800 else 3 if code < 0x10000 else 4
+            bad = bad or (code >= 0xD800 and code < 0xE000) or code > 0x10FFFF
+        characters[i] = count
+        lengths[i] = -1 if bad else total
+
+
+@loop
+def utf8_fill(codes, characters, offsets, out):
+    """UTF-8 bytes of each row of `codes` from offsets[i] on; one thread owns each row and its bytes."""
+    for i in prange(codes.shape[0]):
+        at = offsets[i]
+        for j in range(characters[i]):
+            code = np.int64(codes[i, j])
+            if code < 0x80:
+                out[at] = code
+                at += 1
+                continue
+            more = 1 if code < 0x800 else 2 if code < 0x10000 else 3
+            out[at] = (0xFF00 >> more + 1 & 0xFF) | (code >> 6 * more)
+            for k in range(1, more + 1):
+                out[at + k] = 0x80 | (code >> 6 * (more - k) & 0x3F)
+            at += more + 1
