@@ -35,6 +35,11 @@ def serial_vector(function):
     return _decorate(function, fastmath=VECTOR)
 
 
+def serial_fast(function):
+    """Compile a `serial_vector` loop whose sums one thread owns whole, so that LLVM may add them in any fixed order."""
+    return _decorate(function, fastmath=VECTOR | {"reassoc"})
+
+
 def loop(function):
     """Compile a loop that is parallel over the owners of its output."""
     return _decorate(function, parallel=True)

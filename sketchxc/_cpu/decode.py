@@ -1,0 +1,234 @@
+"""Label scores from bucket scores, fused with the selection of the best k: exact, or pruned to labels of the best buckets.
+
+Ties are broken by the smaller label everywhere. Sums run over the repetitions in ascending order.
+"""
+import math
+
+import numpy as np
+from numba import prange
+
+from .._jit import loop_vector, serial, serial_vector
+from .._scalar.loss import sigmoid
+
+LANES = 16  # rows decoded together: one table read serves 16 rows, whose scores lie side by side in one vector register
+BLOCK = 128  # labels per block: the accumulators of a block stay in the first-level cache
+SUM, LEAST, MEDIAN = 0, 1, 2
+LOGIT, PROBABILITY, LOG_PROBABILITY = 0, 1, 2
+
+
+@serial
+def insert(score, label, scores, labels):
+    """Put a candidate into a list sorted by score descending, then label ascending; the last entry falls out."""
+    i = scores.size - 1
+    while i > 0 and (scores[i - 1] < score or (scores[i - 1] == score and (labels[i - 1] > label or labels[i - 1] < 0))):
+        scores[i] = scores[i - 1]
+        labels[i] = labels[i - 1]
+        i -= 1
+    scores[i] = score
+    labels[i] = label
+
+
+@serial_vector
+def transform(kind, softmax, row):
+    """Turn a row of logits into what is aggregated: itself, probabilities or their logarithms."""
+    if kind == LOGIT:
+        return
+    if softmax:
+        top = row[0]
+        for j in range(row.size):
+            top = max(top, row[j])
+        mass = 0.0
+        for j in range(row.size):
+            mass += math.exp(row[j] - top)
+        shift = top + np.float32(math.log(mass))
+        for j in range(row.size):
+            z = row[j] - shift
+            row[j] = z if kind == LOG_PROBABILITY else np.float32(math.exp(z))
+    elif kind == PROBABILITY:
+        for j in range(row.size):
+            row[j] = sigmoid(row[j])
+    else:
+        for j in range(row.size):
+            z = row[j]
+            row[j] = (z if z < np.float32(0.0) else np.float32(0.0)) - np.float32(math.log1p(math.exp(-abs(z))))
+
+
+@loop_vector
+def transform_all(kind, softmax, scores):
+    """Apply `transform` to every row of bucket scores (reps, n, buckets) in place; one thread owns one row."""
+    for i in prange(scores.shape[1]):
+        for r in range(scores.shape[0]):
+            transform(kind, softmax, scores[r, i])
+
+
+@serial
+def median_of(values):
+    """Median of a scratch array, which it sorts; the mean of the middle two for an even number."""
+    for i in range(1, values.size):
+        x = values[i]
+        j = i
+        while j > 0 and values[j - 1] > x:
+            values[j] = values[j - 1]
+            j -= 1
+        values[j] = x
+    half = values.size // 2
+    if values.size % 2:
+        return values[half]
+    return np.float32(0.5) * (values[half - 1] + values[half])
+
+
+@serial_vector
+def accumulate(how, lanes, buckets, table, start, count, sums):
+    """sums[i, l] = aggregate over r of lanes[r, bucket of label start + i, l]."""
+    for r in range(table.shape[0]):
+        for i in range(count):
+            source = lanes[table[r, start + i] + r * buckets]
+            target = sums[i]
+            if r == 0:
+                for l in range(LANES):
+                    target[l] = source[l]
+            elif how == SUM:
+                for l in range(LANES):
+                    target[l] += source[l]
+            else:
+                for l in range(LANES):
+                    target[l] = source[l] if source[l] < target[l] else target[l]
+
+
+@serial
+def accumulate_median(lanes, buckets, table, start, count, scratch, sums):
+    """sums[i, l] = median over r of lanes[r, bucket of label start + i, l]."""
+    for i in range(count):
+        for l in range(LANES):
+            for r in range(table.shape[0]):
+                scratch[r] = lanes[table[r, start + i] + r * buckets, l]
+            sums[i, l] = median_of(scratch)
+
+
+@serial_vector
+def above(row, bars):
+    """Whether any lane's sum is above its bar."""
+    found = False
+    for l in range(LANES):
+        found |= row[l] > bars[l]
+    return found
+
+
+@loop_vector
+def exact(scores, table, how, best_scores, best_labels):
+    """Best labels of every row over all labels; one thread owns 16 rows, laid out side by side."""
+    reps, n, buckets = scores.shape
+    n_labels = table.shape[1]
+    for group in prange((n + LANES - 1) // LANES):
+        first = group * LANES
+        rows = min(LANES, n - first)
+        lanes = np.empty((reps * buckets, LANES), np.float32)
+        for l in range(LANES):
+            row = first + min(l, rows - 1)
+            for r in range(reps):
+                for b in range(buckets):
+                    lanes[r * buckets + b, l] = scores[r, row, b]
+        sums = np.empty((BLOCK, LANES), np.float32)
+        scratch = np.empty(reps, np.float32)
+        bars = np.full(LANES, -np.inf, np.float32)
+        for l in range(rows):
+            for j in range(best_labels.shape[1]):
+                best_scores[first + l, j] = -np.inf
+                best_labels[first + l, j] = -1
+        for l in range(rows, LANES):
+            bars[l] = np.inf
+        for start in range(0, n_labels, BLOCK):
+            count = min(BLOCK, n_labels - start)
+            if how == MEDIAN:
+                accumulate_median(lanes, buckets, table, start, count, scratch, sums)
+            else:
+                accumulate(how, lanes, buckets, table, start, count, sums)
+            for i in range(count):
+                if above(sums[i], bars):
+                    for l in range(rows):
+                        if sums[i, l] > bars[l]:
+                            insert(sums[i, l], start + i, best_scores[first + l], best_labels[first + l])
+                            bars[l] = best_scores[first + l, best_scores.shape[1] - 1]
+
+
+@serial_vector
+def best_buckets(row, chosen_scores, chosen):
+    """The chosen.size best buckets of a row, best first."""
+    chosen_scores[:] = -np.inf
+    chosen[:] = -1
+    bar = chosen_scores[0]
+    for start in range(0, row.size, 64):
+        part = row[start:min(row.size, start + 64)]
+        top = part[0]
+        for j in range(part.size):
+            top = part[j] if part[j] > top else top
+        if top > bar:  # most blocks hold nothing good enough
+            for j in range(part.size):
+                if part[j] > bar:
+                    insert(part[j], start + j, chosen_scores, chosen)
+                    bar = chosen_scores[chosen.size - 1]
+
+
+@serial
+def aggregate(how, scores, i, table, label, scratch):
+    """Aggregate of one label's bucket scores in row i."""
+    reps = table.shape[0]
+    total = scores[0, i, table[0, label]]
+    if how == SUM:
+        for r in range(1, reps):
+            total += scores[r, i, table[r, label]]
+    elif how == LEAST:
+        for r in range(1, reps):
+            total = min(total, scores[r, i, table[r, label]])
+    else:
+        for r in range(reps):
+            scratch[r] = scores[r, i, table[r, label]]
+        total = median_of(scratch)
+    return total
+
+
+@loop_vector
+def pruned(scores, table, offsets, order, top, least, how, best_scores, best_labels):
+    """Best labels of every row among those that share `least` of the repetitions' `top` best buckets; one thread owns a block of rows.
+
+    Where fewer than k labels do, `least` falls for that row until enough do or it is 1. Candidates get the exact aggregate over all
+    repetitions.
+    """
+    reps, n, buckets = scores.shape
+    n_labels = table.shape[1]
+    k = best_labels.shape[1]
+    for block in prange((n + 63) // 64):
+        counts = np.zeros(n_labels, np.uint16)
+        candidates = np.empty(n_labels, np.int32)
+        scratch = np.empty(reps, np.float32)
+        chosen_scores = np.empty(top, np.float32)
+        chosen = np.empty(top, np.int64)
+        seen = np.empty(reps + 1, np.int64)
+        for i in range(block * 64, min(n, block * 64 + 64)):
+            found = 0
+            seen[:] = 0
+            for r in range(reps):
+                best_buckets(scores[r, i], chosen_scores, chosen)
+                for q in range(top):
+                    if chosen[q] < 0:
+                        continue
+                    for p in range(offsets[r, chosen[q]], offsets[r, chosen[q] + 1]):
+                        label = order[r, p]
+                        if counts[label] == 0:
+                            candidates[found] = label
+                            found += 1
+                        counts[label] += 1
+                        seen[counts[label]] += 1  # labels seen at least so often
+            enough = least
+            while enough > 1 and seen[enough] < k:
+                enough -= 1
+            best_scores[i] = -np.inf
+            best_labels[i] = -1
+            for q in range(found):
+                label = candidates[q]
+                if counts[label] >= enough:
+                    score = aggregate(how, scores, i, table, label, scratch)
+                    last = best_scores[i, k - 1]
+                    if score > last or (score == last and (label < best_labels[i, k - 1] or best_labels[i, k - 1] < 0)):
+                        insert(score, label, best_scores[i], best_labels[i])
+                counts[label] = 0

@@ -1,0 +1,59 @@
+"""From bucket scores to labels: aggregation over the repetitions fused with the choice of the best k. No array is rows x labels."""
+import numpy as np
+
+from . import _check
+from ._cpu import decode as _kernels
+from .lookup import inverse, label_buckets
+
+# name -> (what a bucket contributes, how contributions are joined)
+AGGREGATES = {
+    "logit": (_kernels.LOGIT, _kernels.SUM),
+    "mean": (_kernels.PROBABILITY, _kernels.SUM),
+    "unbiased": (_kernels.PROBABILITY, _kernels.SUM),
+    "log": (_kernels.LOG_PROBABILITY, _kernels.SUM),
+    "min": (_kernels.PROBABILITY, _kernels.LEAST),
+    "median": (_kernels.PROBABILITY, _kernels.MEDIAN),
+}
+
+
+def top_k(scores, lookup, k, *, how="logit", softmax=False, top=None, least=2, tables=None):
+    """Best k labels of every row.
+
+    scores : float32 (reps, n, buckets), logits; overwritten by what is aggregated.  lookup : Lookup.  k : int, at most n_labels.
+    how : "logit" (mean of logits), "mean" (of probabilities), "unbiased", "log" (mean log-probability), "min" or "median" (of probabilities).
+    softmax : whether probabilities are softmax over a repetition's buckets, not a sigmoid of each.
+    top : None for all labels; or int, the buckets per repetition whose labels are candidates (pruned decoding).
+    least : int, in how many repetitions' best buckets a candidate must be; relaxed for rows that would get fewer than k.
+    tables : what `decoding_tables` returned for this lookup, to be built once for many calls.
+    Returns labels int32 (n, k) best first, -1 where there are no more candidates, and scores float32 (n, k); equal scores are in the
+    order of the labels. Pruned decoding with top = buckets and least = 1 equals the exact one.
+    Raises ValueError if shapes do not fit.
+    Source: Medini et al. 2019, section 3 and theorem 1 (unbiased); pruning after the authors' code, with exact scores for candidates."""
+    kind, join = AGGREGATES[_check.choice(how, "how", AGGREGATES)]
+    k = _check.integer(k, "k", 1, lookup.n_labels)
+    if scores.dtype != np.float32 or scores.ndim != 3 or (scores.shape[0], scores.shape[2]) != (lookup.reps, lookup.buckets):
+        raise ValueError(f"scores must be float32 ({lookup.reps}, n, {lookup.buckets}), not {scores.dtype} {scores.shape}")
+    n = scores.shape[1]
+    if kind != _kernels.LOGIT:
+        _kernels.transform_all(kind, softmax, scores)
+    best_scores = np.empty((n, k), np.float32)
+    best_labels = np.empty((n, k), np.int32)
+    if tables is None:
+        tables = decoding_tables(lookup, pruned=top is not None)
+    if top is None:
+        _kernels.exact(scores, tables[0], join, best_scores, best_labels)
+    else:
+        top = min(_check.integer(top, "top", 1), lookup.buckets)
+        least = min(_check.integer(least, "least", 1), lookup.reps)
+        _kernels.pruned(scores, *tables, top, least, join, best_scores, best_labels)
+    if join == _kernels.SUM:
+        best_scores /= np.float32(lookup.reps)
+    if how == "unbiased" and lookup.buckets > 1:
+        best_scores = (best_scores - np.float32(1 / lookup.buckets)) * np.float32(lookup.buckets / (lookup.buckets - 1))
+    return best_labels, best_scores
+
+
+def decoding_tables(lookup, *, pruned=False):
+    """Tables that decoding reads: the bucket of every label int32 (reps, n_labels); with `pruned` also their inverse (`lookup.inverse`)."""
+    table = label_buckets(lookup)
+    return (table, *inverse(table, lookup.buckets)) if pruned else (table,)

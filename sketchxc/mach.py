@@ -1,0 +1,187 @@
+"""MACH: R small classifiers over hashed buckets of the labels. Here the linear ones; `shallow` has the nets with hidden layers.
+
+A label's score is the aggregate of its buckets' scores over the repetitions (`decode`). With the identity lookup and one repetition the
+model is one-vs-all (`linear`).
+"""
+from typing import NamedTuple
+
+import numpy as np
+
+from . import _check, decode, hashing, optim, sparse
+from ._cpu import mach as _kernels
+from .lookup import Lookup
+
+LOSSES = ("logistic", "softmax")
+CHUNK = 1 << 20  # nonzeros whose transposed batches are held at a time: about 16 MB
+
+
+class Mach(NamedTuple):
+    """Linear MACH.
+
+    weights : float32 (reps, width, buckets).  biases : float32 (reps, buckets).  lookup : Lookup.
+    feature_seeds : uint64 (reps,), of the hash of the columns into `width` cells in each repetition, or (0,) where columns are used as is.
+    n_features : int, columns of the input.  loss : 0 logistic (multi-label), 1 softmax (multi-class).
+    """
+    weights: np.ndarray
+    biases: np.ndarray
+    lookup: Lookup
+    feature_seeds: np.ndarray
+    n_features: int
+    loss: int
+
+
+class MachSlots(NamedTuple):
+    """Optimizer state of a Mach model: one Slots for the weights, one for the biases."""
+    weights: optim.Slots
+    biases: optim.Slots
+
+
+def init(n_features, lookup, *, loss="logistic", width=None, seed=0):
+    """Untrained model: all weights zero.
+
+    n_features : int, columns of the input.  lookup : Lookup.  loss : "logistic" for any number of labels a row, "softmax" for one.
+    width : int, cells that the columns are hashed into, afresh in each repetition; None uses the columns as they are.
+    seed : int, of that hash.  Returns Mach."""
+    n_features = _check.integer(n_features, "n_features", 1, 2**31 - 1)
+    _check.choice(loss, "loss", LOSSES)
+    if width is None:
+        width, feature_seeds = n_features, np.empty(0, np.uint64)
+    else:
+        width = _check.integer(width, "width", 1, 2**31 - 1)
+        feature_seeds = hashing.mix(hashing.seeds(lookup.reps, seed), 0x66656174)  # the word "feat": apart from the labels' seeds
+    weights = np.zeros((lookup.reps, width, lookup.buckets), np.float32)
+    biases = np.zeros((lookup.reps, lookup.buckets), np.float32)
+    return Mach(weights, biases, lookup, feature_seeds, n_features, LOSSES.index(loss))
+
+
+def slots(opt, model):
+    """Fresh optimizer state for a model. Returns MachSlots."""
+    return MachSlots(optim.slots(opt, model.weights.shape), optim.slots(opt, model.biases.shape))
+
+
+def train(model, opt, state, x, labels, order, *, batch=64):
+    """One pass of mini-batch training over the rows `order`, in place.
+
+    opt : Optimizer.  state : MachSlots.  x : Rows (n, n_features).  labels : Rows (n, n_labels), values ignored.
+    order : integers (m,), row numbers in the order of the pass.  batch : int, rows a step; gradients are means over the batch.
+    Returns the mean loss of a row: with logistic loss summed over the buckets, in both cases averaged over the repetitions.
+    Raises ValueError if the numbers of rows, features or labels do not fit.
+    Source: Medini et al. 2019, algorithm 1; several labels of a row in one bucket count once."""
+    x, labels = _check_data(model, x, labels)
+    order = _check.array(order, "order", np.int64, 1)
+    batch = _check.integer(batch, "batch", 1)
+    if order.size and (order.min() < 0 or order.max() >= x.indptr.size - 1):
+        raise ValueError(f"order must hold row numbers between 0 and {x.indptr.size - 2}")
+    total = 0.0
+    for part in _chunks(x, order, batch):
+        rows, targets = sparse.take(x, part), sparse.take(labels, part)
+        steps = -(-part.size // batch)
+        hypers = optim.hyper(opt, int(state.weights.steps[0]) + 1, steps)
+        if model.feature_seeds.size:
+            for r, seed in enumerate(model.feature_seeds):
+                hashed_rows = sparse.hash_columns(rows, model.weights.shape[1], seed=int(seed), signed=False)
+                total += _train_chunk(model, opt.rule, state, hypers, hashed_rows, targets, batch, slice(r, r + 1))
+        else:
+            total += _train_chunk(model, opt.rule, state, hypers, rows, targets, batch, slice(None))
+        state.weights.steps[0] += steps
+        state.biases.steps[0] += steps
+    return total / (model.lookup.reps * max(1, order.size))
+
+
+def bucket_scores(model, x, *, check=True):
+    """Scores (logits) of every bucket.
+
+    x : Rows (n, n_features).  Returns float32 (reps, n, buckets)."""
+    if check:
+        x = _check_features(model, x)
+    n = x.indptr.size - 1
+    out = np.empty((*model.biases.shape[:1], n, model.biases.shape[1]), np.float32)  # (reps, n, buckets)
+    if model.feature_seeds.size:
+        for r, seed in enumerate(model.feature_seeds):
+            hashed_rows = sparse.hash_columns(x, model.weights.shape[1], seed=int(seed), signed=False)
+            _kernels.bucket_scores(model.weights[r:r + 1], model.biases[r:r + 1], *hashed_rows[:3], out[r:r + 1])
+    else:
+        _kernels.bucket_scores(model.weights, model.biases, *x[:3], out)
+    return out
+
+
+def top_k(model, x, k, *, how="logit", top=None, least=2, memory=1 << 28):
+    """Best k labels of every row; bucket scores are made and decoded block by block.
+
+    x : Rows (n, n_features).  k : int.  how, top, least : as in `decode.top_k`.  memory : int, bytes that the scores of a block may take.
+    Returns labels int32 (n, k) and scores float32 (n, k), best first, -1 where there are no more candidates."""
+    return decode_blocks(model, _check_features(model, x), bucket_scores, k, how=how, top=top, least=least, memory=memory)
+
+
+def decode_blocks(model, x, scorer, k, *, how, top, least, memory):
+    """`decode.top_k` over blocks of rows whose bucket scores come from `scorer(model, rows, check=False)`."""
+    k = _check.integer(k, "k", 1, model.lookup.n_labels)
+    n = x.indptr.size - 1
+    block = max(256, memory // (4 * model.lookup.reps * model.lookup.buckets))
+    tables = decode.decoding_tables(model.lookup, pruned=top is not None)
+    labels, scores = np.empty((n, k), np.int32), np.empty((n, k), np.float32)
+    for start in range(0, n, block):
+        rows = sparse.take(x, np.arange(start, min(n, start + block)))
+        part = decode.top_k(scorer(model, rows, check=False), model.lookup, k, how=how, softmax=model.loss == 1, top=top, least=least,
+                            tables=tables)
+        labels[start:start + block], scores[start:start + block] = part
+    return labels, scores
+
+
+def slice_width(buckets, reps, softmax):
+    """Buckets in one training task: wide enough for long vector loops, narrow enough for eight tasks and for the second-level cache."""
+    if softmax:
+        return buckets  # a row's softmax needs all of its buckets
+    slices = max(-(-buckets // 1024), -(-8 // reps) if reps < 8 else 1)
+    return max(1, min(buckets, max(64, -(-buckets // slices))))
+
+
+def _train_chunk(model, rule, state, hypers, rows, targets, batch, reps):
+    """Prepare the batches of one chunk and run the kernel on the repetitions of the slice `reps`; return the sum of the losses."""
+    groups = _group(rows, batch)
+    softmax = model.loss == 1
+    width = slice_width(model.lookup.buckets, model.lookup.reps, softmax)
+    weights, biases = model.weights[reps], model.biases[reps]
+    losses = np.zeros(weights.shape[0] * -(-model.lookup.buckets // width), np.float64)
+    starts = targets.indptr[::batch]
+    most = int(np.diff(np.append(starts, targets.indptr[-1])).max(initial=0))
+    _kernels.train(weights, biases, state.weights.m[reps], state.weights.v[reps], state.biases.m[reps], state.biases.v[reps], rule, hypers,
+                   softmax, *rows[:3], batch, *groups, targets.indptr, targets.indices, most, model.lookup.seeds[reps],
+                   model.lookup.table[reps], width, losses)
+    return float(losses.sum())
+
+
+def _group(rows, batch):
+    """Transposed batches of `rows`, as the kernel reads them."""
+    n, nnz = rows.indptr.size - 1, rows.indices.size
+    batch_ptr = np.empty(-(-n // batch) + 1, np.int64)
+    features, feature_ptr = np.empty(nnz, np.int32), np.empty(nnz + 1, np.int64)
+    members, values = np.empty(nnz, np.int32), np.empty(nnz, np.float32)
+    _kernels.group_columns(*rows[:3], batch, rows.width, batch_ptr, features, feature_ptr, members, values)
+    return batch_ptr, features, feature_ptr, members, values
+
+
+def _chunks(x, order, batch):
+    """Cut `order` at whole batches so that a piece holds at most about CHUNK nonzeros."""
+    ends = np.cumsum(x.indptr[order + 1] - x.indptr[order])
+    start = 0
+    while start < order.size:
+        base = ends[start - 1] if start else 0
+        stop = int(np.searchsorted(ends, base + CHUNK, side="right"))
+        stop = min(order.size, max(batch, (stop - start) // batch * batch) + start)
+        yield order[start:stop]
+        start = stop
+
+
+def _check_features(model, x):
+    x = sparse.rows(x)
+    if x.width != model.n_features:
+        raise ValueError(f"x must have {model.n_features} columns as in training, not {x.width}")
+    return x
+
+
+def _check_data(model, x, labels):
+    x, labels = _check_features(model, x), sparse.rows(labels, model.lookup.n_labels)
+    if labels.indptr.size != x.indptr.size:
+        raise ValueError(f"labels must have as many rows as x, {x.indptr.size - 1}, not {labels.indptr.size - 1}")
+    return x, labels

@@ -1,0 +1,82 @@
+"""Optimizers: which rule, with which constants, and the state they keep. The arithmetic of one coordinate is in `_scalar.optim`."""
+from typing import NamedTuple
+
+import numpy as np
+
+from . import _check
+from ._scalar.optim import ADAGRAD, ADAM, MOMENTUM, SGD
+
+RULES = {"sgd": SGD, "momentum": MOMENTUM, "adagrad": ADAGRAD, "adam": ADAM}
+
+
+class Optimizer(NamedTuple):
+    """A rule and its constants: rule (number), lr (learning rate), b1 and b2 (decay of the moments), eps (added to the divisor)."""
+    rule: int
+    lr: float
+    b1: float
+    b2: float
+    eps: float
+
+
+class Slots(NamedTuple):
+    """State of an optimizer for one array of parameters.
+
+    m, v : float32, first and second moment, of the parameters' shape or with a last axis of 0 where the rule has no such moment.
+    steps : int64 (1,), steps taken so far.
+    """
+    m: np.ndarray
+    v: np.ndarray
+    steps: np.ndarray
+
+
+def sgd(lr=0.1):
+    """Plain gradient descent, w -= lr g."""
+    return Optimizer(SGD, _check.real(lr, "lr", 0, open_low=True), 0.0, 0.0, 0.0)
+
+
+def momentum(lr=0.1, b1=0.9):
+    """Heavy-ball momentum, m = b1 m + g, w -= lr m."""
+    return Optimizer(MOMENTUM, _check.real(lr, "lr", 0, open_low=True), _check.real(b1, "b1", 0, 1), 0.0, 0.0)
+
+
+def adagrad(lr=0.1, eps=1e-10):
+    """Adagrad, v += g^2, w -= lr g / (sqrt(v) + eps).
+
+    Source: Duchi, Hazan & Singer 2011, the diagonal form."""
+    return Optimizer(ADAGRAD, _check.real(lr, "lr", 0, open_low=True), 0.0, 0.0, _check.real(eps, "eps", 0))
+
+
+def adam(lr=1e-3, b1=0.9, b2=0.999, eps=1e-8):
+    """Adam with bias correction; rows without a gradient are left alone (lazy), the correction counts all steps.
+
+    Source: Kingma & Ba 2015, algorithm 1."""
+    return Optimizer(ADAM, _check.real(lr, "lr", 0, open_low=True), _check.real(b1, "b1", 0, 1), _check.real(b2, "b2", 0, 1),
+                     _check.real(eps, "eps", 0))
+
+
+def by_name(name, lr):
+    """The optimizer called `name` (sgd, momentum, adagrad or adam) with learning rate `lr` and its usual constants."""
+    _check.choice(name, "optimizer", RULES)
+    return {"sgd": sgd, "momentum": momentum, "adagrad": adagrad, "adam": adam}[name](lr)
+
+
+def slots(opt, shape):
+    """Fresh state of `opt` for float32 parameters of `shape`.
+
+    Returns Slots; a moment that the rule does not use takes no memory."""
+    def moment(used):
+        return np.zeros(tuple(shape) if used else (*shape[:-1], 0), np.float32)
+    start = np.zeros(1, np.int64)
+    return Slots(moment(opt.rule in (MOMENTUM, ADAM)), moment(opt.rule in (ADAGRAD, ADAM)), start)
+
+
+def hyper(opt, first, count):
+    """Constants of steps first, first + 1, ... (counted from 1) as the kernels read them, with the bias corrections in float64 first.
+
+    Returns float32 (count, 6): lr, 1 - b1, 1 - b2, eps, 1 / (1 - b1**t), 1 / (1 - b2**t)."""
+    out = np.empty((count, 6), np.float32)
+    out[:, :4] = opt.lr, 1.0 - opt.b1, 1.0 - opt.b2, opt.eps
+    t = np.arange(first, first + count, dtype=np.float64)
+    out[:, 4] = 1.0 / (1.0 - opt.b1**t)
+    out[:, 5] = 1.0 / (1.0 - opt.b2**t)
+    return out
