@@ -5,9 +5,8 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
-from . import _check
+from . import _check, hashing
 from ._cpu import sparse as _kernels
-from ._scalar.hashing import splitmix64
 
 _LIMIT = 2**31 - 1
 _SERIAL = 1 << 15  # multiply-adds below which a second thread costs more than it saves
@@ -50,26 +49,25 @@ def rows(x, width=None, *, check=True, name="x"):
         indptr, indices, values, own = _from_lists(x, width, name)
     else:
         raise TypeError(f"{name} must be a scipy sparse matrix, a NumPy array, Rows or a list of label lists, not {type(x).__name__}")
-    own = _check.integer(own if width is None else width, f"{name}.width", 0, _LIMIT)
-    found = _arrays(Rows(indptr, indices, values, own), name, check)
+    found = _arrays(Rows(indptr, indices, values, own if width is None else width), name, check, scan=False)
     if isinstance(x, Rows) and not check:
         return found
     sums = hasattr(x, "tocsr")
     flags = _scan(found, name, check)
     if flags & 3 or (sums and flags & 4):
-        found, twice = _merge(found.indptr, found.indices.copy(), found.values.copy(), own, keep_zeros=not sums)
-        if not sums and twice.max(initial=-1) >= 0:
+        found, twice = _merge(found.indptr, found.indices.copy(), found.values.copy(), found.width, keep_zeros=not sums)
+        if not sums and (twice >= 0).any():
             row = int(np.argmax(twice >= 0))
             raise ValueError(f"{name} row {row} holds column {twice[row]} twice")
-        if check and flags & 2:
+        if check and sums:
             _scan(found, name)  # the sum of two finite values may be infinite
     return found
 
 
 def to_scipy(x):
     """The rows as a scipy CSR array that shares their arrays.  x : Rows.  Returns scipy.sparse.csr_array, float32 (n, width)."""
-    from scipy.sparse import csr_array
-    x = _arrays(x, "x", False)
+    from scipy.sparse import csr_array  # here, so that importing the package stays light
+    x = _arrays(x, check=False)
     return csr_array((x.values, x.indices, x.indptr), shape=(x.indptr.size - 1, x.width))
 
 
@@ -82,37 +80,38 @@ def take(x, order, *, check=True):
         >>> take(rows([[0], [1, 2], []]), [1, 1]).indices
         array([1, 2, 1, 2], dtype=int32)
     """
-    x = _arrays(x, "x", False)
+    x = _arrays(x, check=False)
     order = _check.array(order, "order", np.int64, 1)
     n = x.indptr.size - 1
     if check and order.size and (order.min() < 0 or order.max() >= n):
-        bad = int(order[(order < 0) | (order >= n)][0])
-        raise ValueError(f"order must hold numbers of the {n} rows of x, not {bad}")
-    return _copy(x, order, x.indptr[order + 1] - x.indptr[order])
+        raise ValueError(f"order must hold numbers of the {n} rows of x, not {order[(order < 0) | (order >= n)][0]}")
+    starts, lengths = x.indptr[order], x.indptr[order + 1] - x.indptr[order]
+    if check and order.size and (lengths.min() < 0 or starts.min() < 0 or (starts + lengths).max() > x.indices.size):
+        raise ValueError("x.indptr must not descend")
+    return _copy(x, order, lengths)
 
 
 def stack(parts):
     """The rows of several Rows of one width, one after the other.  parts : list of Rows, at least one.  Returns Rows."""
     parts = [_arrays(x, f"parts[{i}]", False) for i, x in enumerate(parts)]
-    widths = {x.width for x in parts}
-    if len(widths) != 1:
-        raise ValueError(f"parts must be Rows of one width, not {sorted(widths) or 'an empty list'}")
+    if len({x.width for x in parts}) != 1:
+        raise ValueError(f"parts must be Rows of one width, not {[x.width for x in parts]}")
     starts = np.cumsum([0] + [x.indices.size for x in parts])
     indptr = np.concatenate([np.zeros(1, np.int64)] + [x.indptr[1:] + start for x, start in zip(parts, starts)])
-    return Rows(indptr, np.concatenate([x.indices for x in parts]), np.concatenate([x.values for x in parts]), widths.pop())
+    return Rows(indptr, np.concatenate([x.indices for x in parts]), np.concatenate([x.values for x in parts]), parts[0].width)
 
 
-def normalize(x):
+def normalize(x, *, check=True):
     """Rows divided by their Euclidean length; rows of zeros stay.  x : Rows.  Returns Rows that share the columns of x.
 
     Example:
         >>> normalize(rows(np.array([[3.0, 4.0], [0.0, 0.0]]))).values
         array([0.6, 0.8], dtype=float32)
     """
-    x = _arrays(x, "x", True)
-    out = np.empty_like(x.values)
-    _kernels.normalize(x.indptr, x.values, out)
-    return x._replace(values=out)
+    x = _arrays(x, check=check)
+    values = np.empty_like(x.values)
+    _kernels.normalize(x.indptr, x.values, values)
+    return x._replace(values=values)
 
 
 def scale_columns(x, weights, *, check=True):
@@ -121,14 +120,12 @@ def scale_columns(x, weights, *, check=True):
     x : Rows.  weights : floats (width,), finite.  check : look at the columns of x and the weights.
     Returns Rows that share the columns of x; a weight of zero leaves stored zeros.
     """
-    x = _arrays(x, "x", check)
+    x = _arrays(x, check=check)
     weights = _check.array(weights, "weights", np.float32, 1, kinds="iuf")
     if weights.size != x.width:
         raise ValueError(f"weights must have one number for each of the {x.width} columns, not {weights.size}")
-    if check:
-        _scan(x, "x")
-        if not np.isfinite(weights).all():
-            raise ValueError(f"weights must be finite, not {weights[~np.isfinite(weights)][0]} at {int(np.argmin(np.isfinite(weights)))}")
+    if check and not np.isfinite(weights).all():
+        raise ValueError(f"weights must be finite, not {weights[~np.isfinite(weights)][0]} at {int(np.argmin(np.isfinite(weights)))}")
     return x._replace(values=x.values * weights[x.indices])
 
 
@@ -139,9 +136,7 @@ def column_counts(x, *, check=True):
         >>> column_counts(rows([[0, 2], [2]]))
         array([1, 0, 2])
     """
-    x = _arrays(x, "x", check)
-    if check:
-        _scan(x, "x")
+    x = _arrays(x, check=check)
     return np.bincount(x.indices, minlength=x.width).astype(np.int64, copy=False)
 
 
@@ -154,12 +149,11 @@ def transpose(x, *, check=True):
         >>> transpose(rows([[0, 2], [2]])).indices
         array([0, 0, 1], dtype=int32)
     """
-    x = _arrays(x, "x", check)
-    n = _check.integer(x.indptr.size - 1, "the number of rows of x", 0, _LIMIT)
-    indptr = _starts(column_counts(x, check=check))
+    x = _arrays(x, check=check)
+    indptr = _starts(column_counts(x, check=False))
     indices, values = np.empty_like(x.indices), np.empty_like(x.values)
     _kernels.transpose(x.indptr, x.indices, x.values, indptr[:-1].copy(), indices, values)
-    return Rows(indptr, indices, values, n)
+    return Rows(indptr, indices, values, _check.integer(x.indptr.size - 1, "the number of rows of x", 0, _LIMIT))
 
 
 def gather(x, table, *, check=True):
@@ -172,9 +166,7 @@ def gather(x, table, *, check=True):
         array([[6., 8.],
                [0., 0.]], dtype=float32)
     """
-    x, table = _arrays(x, "x", check), _table(table, x)
-    if check:
-        _scan(x, "x")
+    x, table = _arrays(x, check=check), _table(table, x)
     out = np.empty((x.indptr.size - 1, table.shape[1]), table.dtype)  # (n, d)
     _kernels.gather(x.indptr, x.indices, x.values, table, out)
     return out
@@ -183,18 +175,14 @@ def gather(x, table, *, check=True):
 def scatter(x, grads, table, *, check=True):
     """Add value times gradient to the table row of every entry, in place: the transpose of `gather`, the same bits for any thread count.
 
-    x : Rows (n rows).  grads : table.dtype (n, d).  table : float32 or float64 (x.width, d), C-contiguous, changed in place.
-    check : look at the columns of x.
+    x : Rows (n rows).  grads : floats (n, d).  table : float32 or float64 (x.width, d), C-contiguous.  check : look at the columns of x.
     """
-    x = _arrays(x, "x", check)
-    found = _table(table, x)
-    if found is not table or not table.flags.writeable:
+    x = _arrays(x, check=check)
+    if _table(table, x) is not table or not table.flags.writeable:
         raise ValueError("table must be a writable C-contiguous array in native byte order, because it is changed in place")
     grads = _check.array(grads, "grads", table.dtype, 2, kinds="f")
     if grads.shape != (x.indptr.size - 1, table.shape[1]):
         raise ValueError(f"grads must have shape {(x.indptr.size - 1, table.shape[1])}, not {grads.shape}")
-    if check:
-        _scan(x, "x")
     threads = 1 if x.indices.size * table.shape[1] < _SERIAL else numba.get_num_threads()
     _kernels.scatter(x.indptr, x.indices, x.values, grads, table, 1 << (threads - 1).bit_length())
 
@@ -209,12 +197,10 @@ def scatter_rows(x, grads, *, check=True):
         (array([5, 9]), array([[1.],
                [3.]]))
     """
-    x = _arrays(x, "x", check)
-    if check:
-        _scan(x, "x")
+    x = _arrays(x, check=check)
+    grads = _check.array(grads, "grads", np.result_type(np.asarray(grads), np.float32), 2, kinds="f")
     columns, places = np.unique(x.indices, return_inverse=True)
-    grads = np.asarray(grads)
-    sums = np.zeros((columns.size, grads.shape[1] if grads.ndim == 2 else 0), grads.dtype)
+    sums = np.zeros((columns.size, grads.shape[1]), grads.dtype)
     scatter(Rows(x.indptr, places.astype(np.int32), x.values, columns.size), grads, sums, check=False)
     return columns.astype(np.int64), sums
 
@@ -230,22 +216,16 @@ def hash_columns(x, width, *, seed, signed=True, check=True):
         >>> hash_columns(rows([[0, 1, 2]]), 1000, seed=0).indices
         array([197, 579, 597], dtype=int32)
     """
-    x = _arrays(x, "x", check)
-    if check:
-        _scan(x, "x")
+    x = _arrays(x, check=check)
     return hash_entries(x.indptr, x.indices, x.values, width, seed=seed, signed=signed)
 
 
 def hash_entries(indptr, keys, values, width, *, seed, signed=True):
-    """Rows of hashed keys, as `hash_columns` does it for columns.
-
-    indptr : int64 (n + 1,), where each row begins.  keys : int32 or uint64 (nnz,).  values : float32 (nnz,).  The rest as in
-    `hash_columns`.
-    Returns Rows.
-    """
+    """Rows of hashed keys, as `hash_columns` makes them.  indptr : int64 (n + 1,).  keys : int32 or uint64 (nnz,).  values : float32."""
     width = _check.integer(width, "width", 1, _LIMIT)
     indices, out = np.empty(keys.size, np.int32), np.empty(keys.size, np.float32)
-    _kernels.hash_keys(keys, values, _row_seed(seed), width, bool(signed), indices, out)
+    key = hashing.seeds(1, seed)[0]  # under two small seeds themselves one function would be the other with keys swapped in pairs
+    _kernels.hash_keys(keys, values, key, width, bool(signed), indices, out)
     return _merge(indptr, indices, out, width)[0]
 
 
@@ -260,8 +240,7 @@ def coalesce(ids, grads):
                [4.]], dtype=float32))
     """
     ids = _check.array(ids, "ids", np.int64, 1)
-    grads = np.asarray(grads)
-    grads = _check.array(grads, "grads", np.float64 if grads.dtype == np.float64 else np.float32, 2, kinds="f")
+    grads = _check.array(grads, "grads", np.result_type(np.asarray(grads), np.float32), 2, kinds="f")
     if grads.shape[0] != ids.size:
         raise ValueError(f"grads must have one row for each of the {ids.size} ids, not {grads.shape[0]}")
     order = np.argsort(ids, kind="stable")
@@ -272,10 +251,11 @@ def coalesce(ids, grads):
     return ordered[starts], out
 
 
-def _arrays(x, name, check):
-    """Rows with arrays of the promised types; what can be seen without looking at the entries is checked, and the row starts."""
+def _arrays(x, name="x", check=True, scan=True):
+    """Rows with arrays of the promised types; with `check` safe for every kernel, except that the caller does what `scan` leaves out."""
     if not isinstance(x, Rows):
         raise TypeError(f"{name} must be Rows (see sketchxc.sparse.rows), not {type(x).__name__}")
+    width = _check.integer(x.width, f"{name}.width", 0, _LIMIT)
     indptr = _check.array(x.indptr, f"{name}.indptr", np.int64, 1)
     with np.errstate(over="ignore"):
         values = _check.array(x.values, f"{name}.values", np.float32, 1, kinds="biuf")
@@ -285,12 +265,13 @@ def _arrays(x, name, check):
                          f"values, not {indices.size} columns and {f'{indptr[0]} to {indptr[-1]}' if indptr.size else 'no row starts'}")
     if check and (indptr[1:] < indptr[:-1]).any():
         raise ValueError(f"{name}.indptr must not descend, as it does after row {int(np.argmax(indptr[1:] < indptr[:-1]))}")
-    if check and indices.dtype != np.int32 and indices.dtype.kind in "iu" and indices.size:
-        low, high = int(indices.min()), int(indices.max())  # int32 would wrap
-        if low < 0 or high >= x.width:
-            place = int(np.argmax((indices < 0) | (indices >= x.width)))
-            raise _outside(name, int(np.searchsorted(indptr, place, "right")) - 1, indices[place], x.width)
-    return Rows(indptr, _check.array(indices, f"{name}.indices", np.int32, 1), values, x.width)
+    if check and indices.dtype != np.int32 and indices.dtype.kind in "iu" and ((indices < 0) | (indices >= width)).any():
+        place = int(np.argmax((indices < 0) | (indices >= width)))  # int32 would wrap
+        raise _outside(name, int(np.searchsorted(indptr, place, "right")) - 1, indices[place], width)
+    x = Rows(indptr, _check.array(indices, f"{name}.indices", np.int32, 1), values, width)
+    if check and scan:
+        _scan(x, name)
+    return x
 
 
 def _scan(x, name, check=True):
@@ -310,9 +291,7 @@ def _outside(name, row, column, width):
 
 
 def _starts(lengths):
-    indptr = np.zeros(lengths.size + 1, np.int64)
-    np.cumsum(lengths, out=indptr[1:])
-    return indptr
+    return np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)])
 
 
 def _copy(x, order, lengths):
@@ -348,10 +327,7 @@ def _from_dense(x, width, check, name):
     indptr = _starts(lengths)
     indices, values = np.empty(indptr[-1], np.int32), np.empty(indptr[-1], np.float32)
     _kernels.dense_entries(x, indptr, indices, values)
-    out = Rows(indptr, indices, values, x.shape[1] if width is None else width)
-    if check:
-        _scan(out, name)
-    return out
+    return _arrays(Rows(indptr, indices, values, x.shape[1] if width is None else width), name, check)
 
 
 def _from_lists(x, width, name):
@@ -372,8 +348,3 @@ def _table(table, x):
     if table.ndim != 2 or table.shape[0] != x.width:
         raise ValueError(f"table must have shape ({x.width}, d), one row for each column of x, not {table.shape}")
     return table if table.flags.c_contiguous and table.dtype.isnative else np.ascontiguousarray(table, table.dtype.newbyteorder("="))
-
-
-def _row_seed(seed):
-    """The first of the seeds `hashing.seeds(1, seed)`: two small seeds would give one function with the keys swapped in pairs."""
-    return np.uint64(splitmix64(np.uint64((int(_check.seed(seed)) + 0x9E3779B97F4A7C15) & (2**64 - 1))))
