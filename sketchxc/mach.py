@@ -18,7 +18,8 @@ CHUNK = 1 << 20  # nonzeros whose transposed batches are held at a time: about 1
 class Mach(NamedTuple):
     """Linear MACH.
 
-    weights : float32 (reps, width, buckets).  biases : float32 (reps, buckets).  lookup : Lookup.
+    weights : float32 (width, reps * buckets), a feature's weights for all repetitions side by side.
+    biases : float32 (reps * buckets,).  lookup : Lookup.
     feature_seeds : uint64 (reps,), of the hash of the columns into `width` cells in each repetition, or (0,) where columns are used as is.
     n_features : int, columns of the input.  loss : 0 logistic (multi-label), 1 softmax (multi-class).
     """
@@ -49,8 +50,8 @@ def init(n_features, lookup, *, loss="logistic", width=None, seed=0):
     else:
         width = _check.integer(width, "width", 1, 2**31 - 1)
         feature_seeds = hashing.mix(hashing.seeds(lookup.reps, seed), 0x66656174)  # the word "feat": apart from the labels' seeds
-    weights = np.zeros((lookup.reps, width, lookup.buckets), np.float32)
-    biases = np.zeros((lookup.reps, lookup.buckets), np.float32)
+    columns = lookup.reps * lookup.buckets
+    weights, biases = np.zeros((width, columns), np.float32), np.zeros(columns, np.float32)
     return Mach(weights, biases, lookup, feature_seeds, n_features, LOSSES.index(loss))
 
 
@@ -78,11 +79,10 @@ def train(model, opt, state, x, labels, order, *, batch=64):
         steps = -(-part.size // batch)
         hypers = optim.hyper(opt, int(state.weights.steps[0]) + 1, steps)
         if model.feature_seeds.size:
-            for r, seed in enumerate(model.feature_seeds):
-                hashed_rows = sparse.hash_columns(rows, model.weights.shape[1], seed=int(seed), signed=False)
-                total += _train_chunk(model, opt.rule, state, hypers, hashed_rows, targets, batch, slice(r, r + 1))
+            for r in range(model.lookup.reps):
+                total += _train_chunk(model, opt.rule, state, hypers, _hashed(model, rows, r), targets, batch, (r, r + 1))
         else:
-            total += _train_chunk(model, opt.rule, state, hypers, rows, targets, batch, slice(None))
+            total += _train_chunk(model, opt.rule, state, hypers, rows, targets, batch, (0, model.lookup.reps))
         state.weights.steps[0] += steps
         state.biases.steps[0] += steps
     return total / (model.lookup.reps * max(1, order.size))
@@ -94,14 +94,13 @@ def bucket_scores(model, x, *, check=True):
     x : Rows (n, n_features).  Returns float32 (reps, n, buckets)."""
     if check:
         x = _check_features(model, x)
-    n = x.indptr.size - 1
-    out = np.empty((*model.biases.shape[:1], n, model.biases.shape[1]), np.float32)  # (reps, n, buckets)
+    n, lookup = x.indptr.size - 1, model.lookup
+    out = np.empty((lookup.reps, n, lookup.buckets), np.float32)  # (reps, n, buckets)
     if model.feature_seeds.size:
-        for r, seed in enumerate(model.feature_seeds):
-            hashed_rows = sparse.hash_columns(x, model.weights.shape[1], seed=int(seed), signed=False)
-            _kernels.bucket_scores(model.weights[r:r + 1], model.biases[r:r + 1], *hashed_rows[:3], out[r:r + 1])
+        for r in range(lookup.reps):
+            _kernels.bucket_scores(model.weights, model.biases, r, lookup.buckets, *_hashed(model, x, r)[:3], out[r:r + 1])
     else:
-        _kernels.bucket_scores(model.weights, model.biases, *x[:3], out)
+        _kernels.bucket_scores(model.weights, model.biases, 0, lookup.buckets, *x[:3], out)
     return out
 
 
@@ -128,27 +127,29 @@ def decode_blocks(model, x, scorer, k, *, how, top, least, memory):
     return labels, scores
 
 
-def slice_width(buckets, reps, softmax):
-    """Buckets in one training task: wide enough for long vector loops, narrow enough for eight tasks and for the second-level cache."""
-    if softmax:
-        return buckets  # a row's softmax needs all of its buckets
-    slices = max(-(-buckets // 1024), -(-8 // reps) if reps < 8 else 1)
-    return max(1, min(buckets, max(64, -(-buckets // slices))))
+def slice_width(columns, buckets, softmax):
+    """Columns of one training task: wide enough for long vector loops, narrow enough for eight tasks and for the second-level cache."""
+    unit = buckets if softmax else 16  # the softmax of a row needs all buckets of a repetition; 16 floats fill a vector register
+    width = min(1024, max(64, -(-columns // 8)))
+    return min(columns, max(unit, width // unit * unit))
 
 
 def _train_chunk(model, rule, state, hypers, rows, targets, batch, reps):
-    """Prepare the batches of one chunk and run the kernel on the repetitions of the slice `reps`; return the sum of the losses."""
-    groups = _group(rows, batch)
-    softmax = model.loss == 1
-    width = slice_width(model.lookup.buckets, model.lookup.reps, softmax)
-    weights, biases = model.weights[reps], model.biases[reps]
-    losses = np.zeros(weights.shape[0] * -(-model.lookup.buckets // width), np.float64)
-    starts = targets.indptr[::batch]
-    most = int(np.diff(np.append(starts, targets.indptr[-1])).max(initial=0))
-    _kernels.train(weights, biases, state.weights.m[reps], state.weights.v[reps], state.biases.m[reps], state.biases.v[reps], rule, hypers,
-                   softmax, *rows[:3], batch, *groups, targets.indptr, targets.indices, most, model.lookup.seeds[reps],
-                   model.lookup.table[reps], width, losses)
+    """Prepare the batches of one chunk and run the kernel on the repetitions reps[0] to reps[1]; return the sum of the losses."""
+    lookup, softmax = model.lookup, model.loss == 1
+    columns = reps[0] * lookup.buckets, reps[1] * lookup.buckets
+    width = slice_width(columns[1] - columns[0], lookup.buckets, softmax)
+    losses = np.zeros(-(-(columns[1] - columns[0]) // width), np.float64)  # one per task
+    most = int(np.diff(np.append(targets.indptr[:-1:batch], targets.indptr[-1])).max(initial=0))
+    _kernels.train(model.weights, model.biases, state.weights.m, state.weights.v, state.biases.m, state.biases.v, rule, hypers, softmax,
+                   columns, width, *rows[:3], batch, *_group(rows, batch), targets.indptr, targets.indices, most, lookup.seeds,
+                   lookup.table, lookup.buckets, losses)
     return float(losses.sum())
+
+
+def _hashed(model, x, r):
+    """Rows as repetition r sees them."""
+    return sparse.hash_columns(x, model.weights.shape[0], seed=int(model.feature_seeds[r]), signed=False)
 
 
 def _group(rows, batch):

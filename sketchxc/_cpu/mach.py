@@ -1,7 +1,8 @@
 """Mini-batch training of linear MACH and its bucket scores.
 
-A task is one repetition and one slice of its buckets. It walks through all batches alone, so tasks share nothing, and because the
-slices are fixed by the shape of the model, the bits do not depend on the number of threads.
+The repetitions stand side by side: a column is one bucket of one repetition, and a feature's weights for all columns are one run of
+memory. A task is a slice of the columns. It walks through all batches alone, so tasks share nothing, and because the slices are fixed by
+the shape of the model, the bits do not depend on the number of threads.
 """
 import math
 
@@ -52,19 +53,19 @@ def group_columns(indptr, indices, values, batch, n_columns, batch_ptr, features
 
 
 @serial_vector
-def project(weights, r, low, indices, values, start, stop, out):
-    """out[j] += sum over k of values[k] * weights[r, indices[k], low + j]: four table rows per pass over `out`."""
+def project(weights, low, indices, values, start, stop, out):
+    """out[j] += sum over k of values[k] * weights[indices[k], low + j]: four table rows per pass over `out`."""
     high = low + out.size
     k = start
     while k + 4 <= stop:
-        w0, w1 = weights[r, indices[k], low:high], weights[r, indices[k + 1], low:high]
-        w2, w3 = weights[r, indices[k + 2], low:high], weights[r, indices[k + 3], low:high]
+        w0, w1 = weights[indices[k], low:high], weights[indices[k + 1], low:high]
+        w2, w3 = weights[indices[k + 2], low:high], weights[indices[k + 3], low:high]
         x0, x1, x2, x3 = values[k], values[k + 1], values[k + 2], values[k + 3]
         for j in range(out.size):
             out[j] += x0 * w0[j] + x1 * w1[j] + x2 * w2[j] + x3 * w3[j]
         k += 4
     while k < stop:
-        w0 = weights[r, indices[k], low:high]
+        w0 = weights[indices[k], low:high]
         x0 = values[k]
         for j in range(out.size):
             out[j] += x0 * w0[j]
@@ -128,41 +129,47 @@ def descend(rule, hyper, gradient, weights, m, v):
 
 
 @serial
-def collect_targets(scores, labels_ptr, labels, first, n, r, low, seeds, table, buckets, even, seen, targets, bounds):
-    """Positions in the slice of each row's distinct target buckets: targets[bounds[i]:bounds[i + 1]]; labels that meet are OR-ed.
+def collect_targets(scores, labels_ptr, labels, first, n, low, seeds, table, buckets, even, seen, targets, bounds):
+    """Positions in the slice of each row's distinct target columns: targets[bounds[i]:bounds[i + 1]]; labels that meet are OR-ed.
 
-    Returns the sum of the scores at the targets; with `even`, of each row's mean score. `seen` is all False before and after.
+    Returns the sum of the scores at the targets; with `even`, of their mean in each repetition. `seen` is all False before and after.
     """
     count = 0
     total = 0.0
     for i in range(n):
         bounds[i] = count
-        picked = 0.0
-        for k in range(labels_ptr[first + i], labels_ptr[first + i + 1]):
-            j = bucket_of(labels[k], r, seeds, table, buckets) - low
-            if 0 <= j < seen.size and not seen[j]:
-                seen[j] = True
-                targets[count] = j
-                picked += scores[i, j]
-                count += 1
-        for k in range(bounds[i], count):
-            seen[targets[k]] = False
-        if even and count > bounds[i]:
-            picked /= count - bounds[i]
-        total += picked
+        for r in range(low // buckets, (low + seen.size - 1) // buckets + 1):
+            begin = count
+            picked = 0.0
+            for k in range(labels_ptr[first + i], labels_ptr[first + i + 1]):
+                j = r * buckets + bucket_of(labels[k], r, seeds, table, buckets) - low
+                if 0 <= j < seen.size and not seen[j]:
+                    seen[j] = True
+                    targets[count] = j
+                    picked += scores[i, j]
+                    count += 1
+            for k in range(begin, count):
+                seen[targets[k]] = False
+            if even and count > begin:
+                picked /= count - begin
+            total += picked
     bounds[n] = count
     return total
 
 
 @serial
-def subtract_targets(slopes, n, share, even, targets, bounds):
-    """Subtract the target, `share` at each bucket or with `even` split among a row's buckets, from the slopes."""
+def subtract_targets(slopes, n, share, even, buckets, targets, bounds):
+    """Subtract the target, `share` at each column or with `even` split among a row's columns in a repetition, from the slopes."""
     for i in range(n):
-        part = share
-        if even and bounds[i + 1] > bounds[i]:
-            part = share / np.float32(bounds[i + 1] - bounds[i])
-        for k in range(bounds[i], bounds[i + 1]):
-            slopes[i, targets[k]] -= part
+        begin = bounds[i]
+        while begin < bounds[i + 1]:
+            end = begin + 1
+            while end < bounds[i + 1] and (not even or targets[end] // buckets == targets[begin] // buckets):
+                end += 1
+            part = share / np.float32(end - begin) if even else share
+            for k in range(begin, end):
+                slopes[i, targets[k]] -= part
+            begin = end
 
 
 @serial_vector
@@ -191,49 +198,49 @@ def logistic_slopes(scores, n, scale, product, excess):
 
 
 @serial_fast
-def softmax_slopes(scores, n, scale, bounds):
-    """Turn scores into scale * softmax(scores), row by row, and return the sum of the log-partitions; a row without targets gets zeros."""
+def softmax_slopes(scores, n, buckets, scale, bounds):
+    """Turn scores into scale * softmax over each repetition's buckets, row by row, and return the sum of the log-partitions.
+
+    A row without targets gets zeros."""
     total = 0.0
     for i in range(n):
-        row = scores[i]
         if bounds[i] == bounds[i + 1]:
-            row[:] = np.float32(0.0)
+            scores[i] = np.float32(0.0)
             continue
-        top = row[0]
-        for j in range(row.size):
-            top = row[j] if row[j] > top else top
-        mass = np.float32(0.0)
-        for j in range(row.size):
-            u = exp32(row[j] - top)
-            row[j] = u
-            mass += u
-        factor = scale / mass
-        for j in range(row.size):
-            row[j] *= factor
-        total += top + math.log(mass)
+        for start in range(0, scores.shape[1], buckets):
+            row = scores[i, start:start + buckets]
+            top = row[0]
+            for j in range(row.size):
+                top = row[j] if row[j] > top else top
+            mass = np.float32(0.0)
+            for j in range(row.size):
+                u = exp32(row[j] - top)
+                row[j] = u
+                mass += u
+            factor = scale / mass
+            for j in range(row.size):
+                row[j] *= factor
+            total += top + math.log(mass)
     return total
 
 
 @loop_vector
-def train(weights, biases, wm, wv, bm, bv, rule, hypers, softmax, indptr, indices, values, batch, batch_ptr, features, feature_ptr, members,
-          member_values, labels_ptr, labels, most_labels, seeds, table, width, losses):
-    """One pass over prepared batches; a thread owns one repetition and one slice of `width` buckets, with their moments.
+def train(weights, biases, wm, wv, bm, bv, rule, hypers, softmax, columns, width, indptr, indices, values, batch, batch_ptr, features,
+          feature_ptr, members, member_values, labels_ptr, labels, most_labels, seeds, table, buckets, losses):
+    """One pass over prepared batches; a thread owns `width` of the columns columns[0] to columns[1], with their moments.
 
     losses[task] becomes the sum of the rows' losses over the slice. Batch t holds rows t * batch and following, and its distinct
     features are features[batch_ptr[t]:batch_ptr[t + 1]], each with its rows (counted inside the batch) and values.
     """
-    reps, buckets = biases.shape
-    slices = (buckets + width - 1) // width
     n = indptr.size - 1
-    for task in prange(reps * slices):
-        r = task // slices
-        low = (task % slices) * width
-        high = min(buckets, low + width)
+    for task in prange(losses.size):
+        low = columns[0] + task * width
+        high = min(columns[1], low + width)
         slopes = np.empty((batch, high - low), np.float32)  # scores first, slopes of the loss after
         gradient = np.empty(high - low, np.float32)
         excess = np.empty(high - low, np.float32)
         seen = np.zeros(high - low, np.bool_)
-        targets = np.empty(most_labels, np.int64)
+        targets = np.empty(most_labels * ((high - 1) // buckets - low // buckets + 1), np.int64)
         bounds = np.empty(batch + 1, np.int64)
         loss = 0.0
         for t in range(batch_ptr.size - 1):
@@ -244,29 +251,30 @@ def train(weights, biases, wm, wv, bm, bv, rule, hypers, softmax, indptr, indice
             for i in range(count):
                 row = slopes[i]
                 for j in range(row.size):
-                    row[j] = biases[r, low + j]
-                project(weights, r, low, indices, values, indptr[first + i], indptr[first + i + 1], row)
-            loss -= collect_targets(slopes, labels_ptr, labels, first, count, r, low, seeds, table, buckets, softmax, seen, targets, bounds)
+                    row[j] = biases[low + j]
+                project(weights, low, indices, values, indptr[first + i], indptr[first + i + 1], row)
+            loss -= collect_targets(slopes, labels_ptr, labels, first, count, low, seeds, table, buckets, softmax, seen, targets, bounds)
             if softmax:
-                loss += softmax_slopes(slopes, count, scale, bounds)
+                loss += softmax_slopes(slopes, count, buckets, scale, bounds)
             else:
                 loss += logistic_slopes(slopes, count, scale, gradient, excess)
-            subtract_targets(slopes, count, scale, softmax, targets, bounds)
+            subtract_targets(slopes, count, scale, softmax, buckets, targets, bounds)
             column_sums(slopes, count, gradient)
-            descend(rule, hyper, gradient, biases[r, low:high], bm[r, low:high], bv[r, low:high])
+            descend(rule, hyper, gradient, biases[low:high], bm[low:high], bv[low:high])
             for q in range(batch_ptr[t], batch_ptr[t + 1]):
                 f = features[q]
                 combine(slopes, members, member_values, feature_ptr[q], feature_ptr[q + 1], gradient)
-                descend(rule, hyper, gradient, weights[r, f, low:high], wm[r, f, low:high], wv[r, f, low:high])
+                descend(rule, hyper, gradient, weights[f, low:high], wm[f, low:high], wv[f, low:high])
         losses[task] = loss
 
 
 @loop_vector
-def bucket_scores(weights, biases, indptr, indices, values, out):
-    """out[r, i] = biases[r] + row i times weights[r]; one thread owns one row in every repetition."""
+def bucket_scores(weights, biases, r, buckets, indptr, indices, values, out):
+    """out[q, i] = scores of row i in repetition r + q; one thread owns one row in every repetition."""
     for i in prange(out.shape[1]):
-        for r in range(out.shape[0]):
-            row = out[r, i]
+        for q in range(out.shape[0]):
+            row = out[q, i]
+            low = (r + q) * buckets
             for j in range(row.size):
-                row[j] = biases[r, j]
-            project(weights, r, 0, indices, values, indptr[i], indptr[i + 1], row)
+                row[j] = biases[low + j]
+            project(weights, low, indices, values, indptr[i], indptr[i + 1], row)
