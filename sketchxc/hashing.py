@@ -1,10 +1,8 @@
 """Hashes of integer keys and of texts: the same 64 bits for a seed on every machine, for any number of threads and in any container."""
 import numpy as np
 
-from . import _check
+from . import _check, _strings
 from ._cpu import hashing as _kernels
-
-_BLOCK = 65536  # texts joined at a time: bounds the copy and keeps it in the cache
 
 
 def seeds(n, seed):
@@ -123,8 +121,8 @@ def hash_bytes(data, seed=0):
     >>> hex(hashing.hash_bytes(b"abc"))
     '0x44bc2cf5ad770999'
     """
-    data = _buffer(data, "data")
-    return int(_kernels.xxh64(data, 0, data.size, _check.seed(seed)))
+    data = _strings.buffer(data, "data")
+    return int(_kernels.xxh64(_strings.padded(data), 0, data.size, _check.seed(seed)))
 
 
 def murmur3(data, seed=0):
@@ -142,8 +140,8 @@ def murmur3(data, seed=0):
     >>> hex(hashing.murmur3(b"abc"))
     '0xb3dd93fa'
     """
-    data = _buffer(data, "data")
-    return np.uint32(_kernels.murmur3(data, 0, data.size, _seed32(seed)))
+    data = _strings.buffer(data, "data")
+    return np.uint32(_kernels.murmur3(_strings.padded(data), 0, data.size, _seed32(seed)))
 
 
 def hash_strings(texts, seed=0):
@@ -192,112 +190,15 @@ def _seed32(seed):
     return np.uint32(_check.integer(seed, "seed", -(2**31), 2**32 - 1) & 0xFFFFFFFF)
 
 
-def _buffer(data, name):
-    """Bytes-like object as uint8 (n,), without a copy."""
-    try:
-        return np.frombuffer(memoryview(data).cast("B"), np.uint8) if len(data) else np.empty(0, np.uint8)
-    except TypeError:
-        raise TypeError(f"{name} must be bytes or another contiguous buffer, not {type(data).__name__}") from None
-
-
 def _hashed(texts, kernel, seed, dtype):
-    spans, items = _spans(texts)
+    spans, items = _strings.spans(texts)
     if spans is not None:
         data, starts, stops = spans
         out = np.empty(starts.size, dtype)  # (n,)
-        kernel(data, starts, stops, seed, out)
+        kernel(_strings.padded(data), starts, stops, seed, out)
         return out
     out = np.empty(len(items), dtype)  # (n,)
-    for first in range(0, len(items), _BLOCK):
-        data, offsets = _joined(items[first:first + _BLOCK], first)
-        kernel(data, offsets[:-1], offsets[1:], seed, out[first:first + _BLOCK])
+    for first in range(0, len(items), _strings.BLOCK):
+        data, offsets = _strings.joined(items[first:first + _strings.BLOCK], first)
+        kernel(_strings.padded(data), offsets[:-1], offsets[1:], seed, out[first:first + _strings.BLOCK])
     return out
-
-
-def _spans(texts):
-    """`((uint8 buffer, starts, stops), None)` of a container without Python objects, otherwise `(None, list of str or bytes)`."""
-    if isinstance(texts, tuple) and len(texts) == 2 and isinstance(texts[1], np.ndarray) and texts[1].dtype.kind in "iu":
-        return _offset_spans(*texts), None
-    if isinstance(texts, np.ndarray) and texts.ndim != 1:
-        raise ValueError(f"texts must have 1 axis, not shape {texts.shape}")
-    if isinstance(texts, np.ndarray) and texts.dtype.kind in "SU" and texts.dtype.itemsize and texts.size:
-        return (_wide_spans(texts) if texts.dtype.kind == "U" else _narrow_spans(texts)), None
-    return None, items(texts)
-
-
-def items(texts):
-    """The texts as a list, and not yet checked one by one."""
-    if isinstance(texts, list):
-        return texts
-    if isinstance(texts, (str, bytes, bytearray, memoryview, dict, set, frozenset)) or not hasattr(texts, "__iter__"):
-        raise TypeError(f"texts must be a list or an array of strings, not {type(texts).__name__}")
-    if isinstance(texts, np.ndarray) and texts.dtype.kind not in "SUOT":
-        raise TypeError(f"texts must hold strings, not {texts.dtype}")
-    return texts.tolist() if hasattr(texts, "tolist") else list(texts)
-
-
-def _offset_spans(buffer, offsets):
-    data = _buffer(buffer, "texts[0]")
-    offsets = _check.array(offsets, "texts[1]", np.int64, 1)
-    if offsets.size == 0 or offsets[0] < 0 or offsets[-1] > data.size or (offsets[1:] < offsets[:-1]).any():
-        raise ValueError(f"texts[1] must hold ascending offsets into the {data.size} bytes of texts[0]")
-    return data, offsets[:-1], offsets[1:]
-
-
-def _narrow_spans(texts):
-    cells = np.ascontiguousarray(texts).view(np.uint8).reshape(texts.size, -1)  # (n, bytes)
-    starts, stops = np.empty(texts.size, np.int64), np.empty(texts.size, np.int64)
-    _kernels.trimmed(cells, starts, stops)
-    return cells.reshape(-1), starts, stops
-
-
-def _wide_spans(texts):
-    native = np.ascontiguousarray(texts, dtype=texts.dtype.newbyteorder("="))
-    codes = native.view(np.uint32).reshape(texts.size, -1)  # (n, characters)
-    characters, offsets = np.empty(texts.size, np.int64), np.zeros(texts.size + 1, np.int64)
-    _kernels.utf8_lengths(codes, characters, offsets[1:])
-    if (offsets[1:] < 0).any():
-        raise _surrogate(int(np.argmax(offsets[1:] < 0)))
-    np.cumsum(offsets, out=offsets)
-    data = np.empty(offsets[-1], np.uint8)
-    _kernels.utf8_fill(codes, characters, offsets, data)
-    return data, offsets[:-1], offsets[1:]
-
-
-def _joined(block, first):
-    """UTF-8 bytes of a list of str or bytes in a row and their offsets int64 (n + 1,); `first` is the number of the first item."""
-    offsets = np.zeros(len(block) + 1, np.int64)
-    try:
-        text = "".join(block)
-        data = text.encode()
-    except TypeError:
-        parts = [encoded(item, first + i) for i, item in enumerate(block)]
-        offsets[1:] = np.fromiter(map(len, parts), np.int64, len(parts))
-        return np.frombuffer(b"".join(parts), np.uint8), np.cumsum(offsets, out=offsets)
-    except UnicodeEncodeError:
-        for i, item in enumerate(block):
-            encoded(item, first + i)
-        raise
-    offsets[1:] = np.fromiter(map(len, block), np.int64, len(block))
-    data = np.frombuffer(data, np.uint8)
-    if data.size == len(text):
-        return data, np.cumsum(offsets, out=offsets)
-    lengths = offsets[1:].copy()
-    _kernels.byte_offsets(data, lengths, offsets)
-    return data, offsets
-
-
-def encoded(item, i):
-    """UTF-8 bytes of `texts[i]`."""
-    if isinstance(item, bytes):
-        return item
-    if not isinstance(item, str):
-        raise TypeError(f"texts[{i}] must be str or bytes, not {type(item).__name__}")
-    try:
-        return item.encode()
-    except UnicodeEncodeError:
-        raise _surrogate(i) from None
-
-
-def _surrogate(i):
-    return ValueError(f"texts[{i}] must be valid Unicode, not text with a lone surrogate, which has no UTF-8 form")

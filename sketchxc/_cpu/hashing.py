@@ -4,7 +4,7 @@ from numba import prange
 
 from .._jit import loop, serial
 from .._scalar.hashing import (bucket, mix64, murmur3_block, murmur3_end, murmur3_word, official_bucket, rotate64, side, splitmix64,
-                               xxh64_eight, xxh64_end, xxh64_four, xxh64_join, xxh64_one, xxh64_round)
+                               xxh64_eight, xxh64_end, xxh64_join, xxh64_round, xxh64_tail)
 
 BLOCK = 16384  # keys that one thread takes at a time, so that short rows still use every thread
 
@@ -82,64 +82,61 @@ def load64(data, start):
 
 
 @serial
-def load_tail(data, start, stop):
-    """The 0 to 7 bytes data[start:stop] as a little-endian number; reads beyond `stop` only inside the buffer, and masks them."""
-    if start + 8 <= data.size:
-        return load64(data, start) & ((np.uint64(1) << (np.uint64(stop - start) << np.uint64(3))) - np.uint64(1))
-    word = np.uint64(0)
-    for i in range(start, stop):
-        word = word | np.uint64(data[i]) << (np.uint64(i - start) << np.uint64(3))
-    return word
+def load_tail(data, start):
+    """The 8 bytes from `start` on as a little-endian number, or those up to the end of `data`, which holds 8 bytes or more."""
+    over = max(start + 8 - data.size, 0)
+    return load64(data, start - over) >> (np.uint64(over & 7) << np.uint64(3))
+
+
+@serial
+def xxh64_blocks(data, start, stop, seed):
+    """State of xxh64 after the whole 32-byte blocks of data[start:stop]; apart from `xxh64`, so that short texts do not pay for it."""
+    lane1 = seed + np.uint64(0x60EA27EEADC0B5D6)
+    lane2 = seed + np.uint64(0xC2B2AE3D27D4EB4F)
+    lane3 = seed
+    lane4 = seed - np.uint64(0x9E3779B185EBCA87)
+    at = start
+    while at + 32 <= stop:
+        lane1 = xxh64_round(lane1, load64(data, at))
+        lane2 = xxh64_round(lane2, load64(data, at + 8))
+        lane3 = xxh64_round(lane3, load64(data, at + 16))
+        lane4 = xxh64_round(lane4, load64(data, at + 24))
+        at += 32
+    state = (rotate64(lane1, np.uint64(1)) + rotate64(lane2, np.uint64(7))
+             + rotate64(lane3, np.uint64(12)) + rotate64(lane4, np.uint64(18)))
+    return xxh64_join(xxh64_join(xxh64_join(xxh64_join(state, lane1), lane2), lane3), lane4)
 
 
 @serial
 def xxh64(data, start, stop, seed):
-    """Hash of data[start:stop]."""
-    length = np.uint64(stop - start)
+    """Hash of data[start:stop]; `data` holds 8 bytes or more."""
     at = start
+    state = seed + np.uint64(0x27D4EB2F165667C5)
     if stop - start >= 32:
-        lane1 = seed + np.uint64(0x60EA27EEADC0B5D6)
-        lane2 = seed + np.uint64(0xC2B2AE3D27D4EB4F)
-        lane3 = seed
-        lane4 = seed - np.uint64(0x9E3779B185EBCA87)
-        while at + 32 <= stop:
-            lane1 = xxh64_round(lane1, load64(data, at))
-            lane2 = xxh64_round(lane2, load64(data, at + 8))
-            lane3 = xxh64_round(lane3, load64(data, at + 16))
-            lane4 = xxh64_round(lane4, load64(data, at + 24))
-            at += 32
-        state = (rotate64(lane1, np.uint64(1)) + rotate64(lane2, np.uint64(7))
-                 + rotate64(lane3, np.uint64(12)) + rotate64(lane4, np.uint64(18)))
-        state = xxh64_join(xxh64_join(xxh64_join(xxh64_join(state, lane1), lane2), lane3), lane4)
-    else:
-        state = seed + np.uint64(0x27D4EB2F165667C5)
-    state = state + length
-    while at + 8 <= stop:
+        state = xxh64_blocks(data, start, stop, seed)
+        at = start + (stop - start) // 32 * 32
+    state = state + np.uint64(stop - start)
+    while at + 16 <= stop:
         state = xxh64_eight(state, load64(data, at))
         at += 8
-    left = stop - at
-    if left == 0:
-        return xxh64_end(state)
-    # Selects and not branches: the lengths of tokens are random, and one mispredicted branch costs more than all the steps below.
-    tail = load_tail(data, at, stop)
-    state = xxh64_four(state, tail & np.uint64(0xFFFFFFFF)) if left >= 4 else state
-    tail = tail >> np.uint64(32) if left >= 4 else tail
-    left = left & 3
-    state = xxh64_one(state, tail & np.uint64(0xFF)) if left > 0 else state
-    state = xxh64_one(state, (tail >> np.uint64(8)) & np.uint64(0xFF)) if left > 1 else state
-    state = xxh64_one(state, tail >> np.uint64(16)) if left > 2 else state
-    return xxh64_end(state)
+    # Selects and not branches from here on: the lengths of tokens are random, and a mispredicted branch costs more than all the steps.
+    new = xxh64_eight(state, load_tail(data, at))
+    whole = at + 8 <= stop
+    state = new if whole else state
+    at = at + 8 if whole else at
+    return xxh64_end(xxh64_tail(state, load_tail(data, at), stop - at))
 
 
 @serial
 def murmur3(data, start, stop, seed):
-    """32-bit hash (x86 variant) of data[start:stop]."""
+    """32-bit hash (x86 variant) of data[start:stop]; `data` holds 8 bytes or more."""
     state = seed
     at = start
     while at + 4 <= stop:
         state = murmur3_block(state, np.uint32(load32(data, at)))
         at += 4
-    state = np.uint32(state ^ murmur3_word(np.uint32(load_tail(data, at, stop))))
+    word = load_tail(data, at) & ((np.uint64(1) << (np.uint64(stop - at) << np.uint64(3))) - np.uint64(1))
+    state = np.uint32(state ^ murmur3_word(np.uint32(word)))
     return murmur3_end(state, np.uint32((stop - start) & 0xFFFFFFFF))
 
 

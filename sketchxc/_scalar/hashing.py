@@ -72,17 +72,27 @@ def xxh64_eight(state, word):
 
 
 @scalar
-def xxh64_four(state, word):
-    """State of xxh64 after it took in 4 of the last 7 bytes."""
-    state = state ^ (word * np.uint64(0x9E3779B185EBCA87))
-    return rotate64(state, np.uint64(23)) * np.uint64(0xC2B2AE3D27D4EB4F) + np.uint64(0x165667B19E3779F9)
+def xxh64_one(state, word):
+    """State of xxh64 after it took in the lowest byte of `word`."""
+    state = state ^ ((word & np.uint64(0xFF)) * np.uint64(0x27D4EB2F165667C5))
+    return rotate64(state, np.uint64(11)) * np.uint64(0x9E3779B185EBCA87)
 
 
 @scalar
-def xxh64_one(state, byte):
-    """State of xxh64 after it took in one of the last 3 bytes."""
-    state = state ^ (byte * np.uint64(0x27D4EB2F165667C5))
-    return rotate64(state, np.uint64(11)) * np.uint64(0x9E3779B185EBCA87)
+def xxh64_tail(state, word, left):
+    """State of xxh64 after it took in the last `left` bytes (0 to 7), which are the low bytes of `word`; selects and no branches."""
+    new = rotate64(state ^ ((word & np.uint64(0xFFFFFFFF)) * np.uint64(0x9E3779B185EBCA87)), np.uint64(23))
+    new = new * np.uint64(0xC2B2AE3D27D4EB4F) + np.uint64(0x165667B19E3779F9)
+    rest = word >> np.uint64(32)
+    state = new if left >= 4 else state
+    word = rest if left >= 4 else word
+    left = left & 3
+    new = xxh64_one(state, word)
+    state = new if left > 0 else state
+    new = xxh64_one(state, word >> np.uint64(8))
+    state = new if left > 1 else state
+    new = xxh64_one(state, word >> np.uint64(16))
+    return new if left > 2 else state
 
 
 @scalar
