@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from . import _check, hashing
+from . import _check, hashing, modelfile
 from ._cpu import lookup as _kernels
 
 
@@ -84,3 +84,6 @@ def needed_reps(n_labels, buckets, failure=0.01):
     if buckets < 2:
         return 1 if n_labels < 2 else math.inf
     return max(1, math.ceil(2.0 * math.log(n_labels / math.sqrt(failure)) / math.log(buckets)))
+
+
+modelfile.register(Lookup, seeds=(np.uint64, 1), table=(np.int32, 2), buckets=int, n_labels=int)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from . import _check, decode, hashing, optim, sparse
+from . import _check, decode, hashing, modelfile, optim, sparse
 from ._cpu import mach as _kernels
 from .lookup import Lookup
 
@@ -186,3 +186,14 @@ def _check_data(model, x, labels):
     if labels.indptr.size != x.indptr.size:
         raise ValueError(f"labels must have as many rows as x, {x.indptr.size - 1}, not {labels.indptr.size - 1}")
     return x, labels
+
+
+def _validate(model):
+    columns = model.lookup.reps * model.lookup.buckets
+    if model.weights.shape[1] != columns or model.biases.shape != (columns,):
+        raise ValueError(f"weights and biases must have {columns} columns, not {model.weights.shape[1]} and {model.biases.shape[0]}")
+
+
+modelfile.register(Mach, _validate, weights=(np.float32, 2), biases=(np.float32, 1), lookup=Lookup, feature_seeds=(np.uint64, 1),
+                   n_features=int, loss=int)
+modelfile.register(MachSlots, weights=optim.Slots, biases=optim.Slots)

@@ -3,7 +3,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from . import _check
+from . import _check, modelfile
 from ._scalar.optim import ADAGRAD, ADAM, MOMENTUM, SGD
 
 RULES = {"sgd": SGD, "momentum": MOMENTUM, "adagrad": ADAGRAD, "adam": ADAM}
@@ -80,3 +80,7 @@ def hyper(opt, first, count):
     out[:, 4] = 1.0 / (1.0 - opt.b1**t)
     out[:, 5] = 1.0 / (1.0 - opt.b2**t)
     return out
+
+
+modelfile.register(Optimizer, rule=int, lr=float, b1=float, b2=float, eps=float)
+modelfile.register(Slots, m=(np.float32, None), v=(np.float32, None), steps=(np.int64, 1))

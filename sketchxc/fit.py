@@ -1,0 +1,56 @@
+"""Training runs: passes over the data in a seeded random order with a falling learning rate, on a plan's settings."""
+import numpy as np
+
+from . import lookup, mach, optim, sparse
+
+STEPS = 16  # pieces of a pass: the learning rate falls and progress is reported after each
+
+
+def untrained(plan, n_features, n_labels):
+    """Model of a plan before training: Mach, or Shallow for hidden layers.
+
+    plan : Plan.  n_features, n_labels : int."""
+    labels = lookup.identity(n_labels) if plan.kind == "linear" else lookup.hashed(n_labels, reps=plan.reps, buckets=plan.buckets, seed=plan.seed)
+    width = plan.width or None
+    if plan.hidden:
+        from . import shallow
+        return shallow.init(n_features, labels, hidden=plan.hidden, loss=plan.loss, width=width, seed=plan.seed)
+    return mach.init(n_features, labels, loss=plan.loss, width=width, seed=plan.seed)
+
+
+def fit(model, plan, x, labels, *, state=None, progress=None):
+    """Train a model in place for plan.epochs passes.
+
+    model : Mach or Shallow.  plan : Plan.  x, labels : Rows.  state : optimizer state to go on with; None starts afresh.
+    progress : function (rows done, loss) called after every piece of a pass.
+    Returns the mean loss of the last pass.
+    Raises FloatingPointError when the loss is no longer finite: the learning rate is too high."""
+    module = trainer(model)
+    opt = optim.by_name(plan.optimizer, plan.lr)
+    state = module.slots(opt, model) if state is None else state
+    x, labels = sparse.rows(x, name="x"), sparse.rows(labels, model.lookup.n_labels, name="labels")
+    n = x.indptr.size - 1
+    rng = np.random.default_rng(plan.seed)
+    mean = 0.0
+    for epoch in range(plan.epochs):
+        order = rng.permutation(n)
+        piece = max(plan.batch, -(-n // (STEPS * plan.batch)) * plan.batch)
+        mean = 0.0
+        for start in range(0, n, piece):
+            part = order[start:start + piece]
+            rate = opt.lr * (1.0 - (epoch + start / n) / plan.epochs)
+            loss = module.train(model, opt._replace(lr=rate), state, x, labels, part, batch=plan.batch)
+            if not np.isfinite(loss):
+                raise FloatingPointError(f"the loss became {loss} in epoch {epoch + 1}: take a lower learning rate than {plan.lr:g}")
+            mean += loss * part.size / n
+            if progress:
+                progress(part.size, loss)
+    return mean
+
+
+def trainer(model):
+    """Module that trains and reads a model: `mach` or `shallow`."""
+    if isinstance(model, mach.Mach):
+        return mach
+    from . import shallow
+    return shallow

@@ -1,0 +1,179 @@
+"""From files or texts to ranked labels: an encoder, a trained model and the names of the labels, kept together in one model file."""
+from typing import NamedTuple
+
+import numpy as np
+
+from . import _check, files, fit, mach, metrics, modelfile, sparse
+from .plan import plan
+
+TEXT_WIDTH = 1 << 18  # cells for hashed words and word pairs
+
+
+class Encoder(NamedTuple):
+    """How an input row becomes features.
+
+    text : 1 for texts, 0 for rows of numbers.  width : int, columns of the features.
+    weights : float32 (width,), inverse document frequencies for texts; (0,) for rows of numbers.
+    words_low, words_high, chars_low, chars_high : int, lengths of the n-grams of words, and of characters (0 for none).
+    seed : int, of the token hash.
+    """
+    text: int
+    width: int
+    weights: np.ndarray
+    words_low: int
+    words_high: int
+    chars_low: int
+    chars_high: int
+    seed: int
+
+
+class Classifier(NamedTuple):
+    """What a model file of the command line holds.
+
+    encoder : Encoder.  model : Mach or Shallow.  names, name_offsets : label names as `modelfile.pack_strings` packs them, none if the
+    labels are numbers.  how : str, aggregation over the repetitions (`decode.AGGREGATES`).
+    """
+    encoder: Encoder
+    model: object
+    names: np.ndarray
+    name_offsets: np.ndarray
+    how: str
+
+
+def row_encoder(width):
+    """Encoder for rows of numbers: they are scaled to length 1, nothing else."""
+    return Encoder(0, width, np.empty(0, np.float32), 0, 0, 0, 0, 0)
+
+
+def text_encoder(texts, *, width=TEXT_WIDTH, words=(1, 2), chars=None, seed=0):
+    """Encoder for texts, and the features of the texts it is fitted on.
+
+    texts : list of str.  width : int, cells that tokens are hashed into.  words, chars : (shortest, longest) n-grams; chars may be None.
+    Features are log(1 + count) times the smoothed inverse document frequency log((1 + n) / (1 + df)) + 1, scaled to length 1.
+    Returns (Encoder, Rows)."""
+    low, high = chars or (0, 0)
+    encoder = Encoder(1, width, np.ones(width, np.float32), *words, low, high, seed)
+    counts = _token_counts(encoder, texts)
+    frequency = sparse.column_counts(counts, check=False)
+    weights = np.log((1.0 + len(texts)) / (1.0 + frequency)) + 1.0
+    encoder = encoder._replace(weights=weights.astype(np.float32))
+    return encoder, _weighted(encoder, counts)
+
+
+def encode(encoder, data):
+    """Features of texts (list of str) or of rows of numbers (Rows, scipy sparse or dense (n, width)), as the model takes them.
+
+    Returns Rows (n, encoder.width).  Raises ValueError for another number of columns."""
+    if encoder.text:
+        return _weighted(encoder, _token_counts(encoder, data))
+    x = sparse.rows(data)
+    if x.width != encoder.width:
+        raise ValueError(f"x must have {encoder.width} columns as in training, not {x.width}")
+    return sparse.normalize(x)
+
+
+def read(path, kind="auto", *, encoder=None, names=None, n_labels=None):
+    """Data of a file for training, or for a trained model.
+
+    path : file name.  kind : "auto", "xc" or "text".  encoder, names, n_labels : those of a trained model.
+    Returns (data, labels, names): Rows or list of str, Rows, list of str or None."""
+    kind = _check.choice(kind, "format", ("auto", "xc", "text"))
+    kind = files.detect_format(path) if kind == "auto" else kind
+    if encoder is not None and (kind == "text") != bool(encoder.text):
+        raise ValueError(f"{path}: the model was trained on {('rows of numbers', 'texts')[encoder.text]}, this file has "
+                         f"{('rows of numbers', 'texts')[kind == 'text']}")
+    if kind == "text":
+        texts, labels, names = files.read_text(path, names=names)
+        return texts, labels, names
+    data, labels = files.read_xc(path)
+    if encoder is not None:
+        if data.width > encoder.width:
+            raise ValueError(f"{path}: {data.width} features, the model was trained on {encoder.width}")
+        data = data._replace(width=encoder.width)
+    return data, labels, None
+
+
+def train(data, labels, *, names=None, validation=0.0, seed=0, threads=1, budget=None, progress=None, dry_run=False, report=None, **settings):
+    """Train a classifier on texts or rows of numbers, with every setting that is not given chosen by `plan`.
+
+    data : list of str, or Rows.  labels : Rows.  names : list of str, the label names.  validation : float in [0, 1), share of the rows
+    that is left out of training and scored after it.  seed, threads, budget, settings : as for `plan`.
+    progress : function (rows done, loss).  report : function (Plan), called before training.
+    Returns (Classifier, Plan, dict of precisions on the validation rows in percent, empty without them); with `dry_run` Classifier is None.
+    Raises ValueError for data without rows, features or labels."""
+    validation = _check.real(validation, "validation", 0.0, 0.99)
+    if labels.indices.size == 0:
+        raise ValueError("labels must hold at least one label")
+    n = labels.indptr.size - 1
+    kept, held = _split(n, validation, seed)
+    if isinstance(data, sparse.Rows):
+        encoder = row_encoder(data.width)
+        x = encode(encoder, data)
+    else:
+        encoder, x = text_encoder(data, seed=seed)
+    counts = np.diff(labels.indptr)
+    chosen = plan(len(kept), encoder.width, labels.width, budget, nonzeros=int(x.indices.size * len(kept) / n),
+                  single=bool(counts.max() == 1), seed=seed, threads=threads, **settings)
+    if report:
+        report(chosen)
+    if dry_run:
+        return None, chosen, {}
+    model = fit.untrained(chosen, encoder.width, labels.width)
+    held_x, held_labels = sparse.take(x, held), sparse.take(labels, held)
+    if len(held):
+        x, labels = sparse.take(x, kept), sparse.take(labels, kept)
+    fit.fit(model, chosen, x, labels, progress=progress)
+    packed = modelfile.pack_strings(names or [])
+    classifier = Classifier(encoder, model, *packed, "log" if chosen.loss == "logistic" else "logit")
+    scores = {}
+    if len(held):
+        k = min(5, labels.width)
+        ranked, _ = ranking(classifier, held_x, k)
+        scores = {str(j): round(100 * metrics.precision_at(ranked, held_labels, j), 2) for j in (1, 3, 5) if j <= k}
+    return classifier, chosen, scores
+
+
+def ranking(classifier, x, k):
+    """Best k labels of encoded rows: labels int32 (n, k) and scores float32 (n, k)."""
+    model = classifier.model
+    return fit.trainer(model).top_k(model, x, min(k, model.lookup.n_labels), how=classifier.how)
+
+
+def predict(classifier, data, k=5):
+    """Best k labels of texts or rows of numbers.
+
+    classifier : Classifier.  data : list of str, or Rows or scipy sparse (n, features).  k : int.
+    Returns labels int32 (n, k) and scores float32 (n, k), best first; -1 where there are no more labels."""
+    return ranking(classifier, encode(classifier.encoder, data), _check.integer(k, "k", 1))
+
+
+def label_names(classifier):
+    """Names of the labels: list of str, or None if labels are numbers."""
+    if classifier.name_offsets.size < 2:
+        return None
+    return modelfile.unpack_strings(classifier.names, classifier.name_offsets)
+
+
+def _token_counts(encoder, texts):
+    from . import text
+    chars = (encoder.chars_low, encoder.chars_high) if encoder.chars_low else None
+    return text.hash_texts(texts, encoder.width, words=(encoder.words_low, encoder.words_high), chars=chars, seed=encoder.seed)
+
+
+def _weighted(encoder, counts):
+    logs = counts._replace(values=np.log1p(counts.values))
+    return sparse.normalize(sparse.scale_columns(logs, encoder.weights, check=False))
+
+
+def _split(n, share, seed):
+    """Row numbers kept for training and held out, each ascending."""
+    held = np.zeros(n, bool)
+    size = int(round(n * share))
+    if share > 0 and n > 1:
+        held[np.random.default_rng([seed, 1]).permutation(n)[:min(max(size, 1), n - 1)]] = True
+    return np.flatnonzero(~held), np.flatnonzero(held)
+
+
+modelfile.register(Encoder, text=int, width=int, weights=(np.float32, 1), words_low=int, words_high=int, chars_low=int, chars_high=int,
+                   seed=int)
+modelfile.register(Classifier, names=(np.uint8, 1), name_offsets=(np.int64, 1), how=str)
