@@ -65,4 +65,4 @@ def seed(value, name="seed"):
     return np.uint64(integer(value, name, -(2**63), 2**64 - 1) & (2**64 - 1))
 
 
-_KINDS = {"iu": "integers", "f": "floats", "iuf": "numbers", "biuf": "numbers"}
+_KINDS = {"u": "unsigned integers", "iu": "integers", "f": "floats", "iuf": "numbers", "biuf": "numbers"}
