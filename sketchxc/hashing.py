@@ -3,6 +3,9 @@ import numpy as np
 
 from . import _check, _strings
 from ._cpu import hashing as _kernels
+from ._threads import one_if
+
+_FEW_KEYS, _FEW_TEXTS = 2**18, 2**14  # below these one thread is faster than two
 
 
 def seeds(n, seed):
@@ -40,7 +43,9 @@ def mix(keys, seed=0):
     """
     keys = _check.keys(keys)
     out = np.empty(keys.shape, np.uint64)
-    _kernels.mix(keys.reshape(-1), _check.seed(seed), out.reshape(-1))
+    seed = _check.seed(seed)
+    with one_if(keys.size < _FEW_KEYS):
+        _kernels.mix(keys.reshape(-1), seed, out.reshape(-1))
     return out
 
 
@@ -58,9 +63,10 @@ def buckets(keys, seeds, width):
     >>> hashing.buckets([0, 1, 2, 3, 4], hashing.seeds(2, 0), 1000).tolist()
     [[579, 197, 597, 991, 726], [535, 746, 339, 85, 546]]
     """
-    keys, seeds = _flat(keys, "keys"), _flat(seeds, "seeds")
+    keys, seeds, width = _flat(keys, "keys"), _flat(seeds, "seeds"), _check.integer(width, "width", 1, 2**31 - 1)
     out = np.empty((seeds.size, keys.size), np.int32)  # (depth, n)
-    _kernels.buckets(keys, seeds, _check.integer(width, "width", 1, 2**31 - 1), out)
+    with one_if(out.size < _FEW_KEYS):
+        _kernels.buckets(keys, seeds, width, out)
     return out
 
 
@@ -79,7 +85,8 @@ def signs(keys, seeds):
     """
     keys, seeds = _flat(keys, "keys"), _flat(seeds, "seeds")
     out = np.empty((seeds.size, keys.size), np.int8)  # (depth, n)
-    _kernels.signs(keys, seeds, out)
+    with one_if(out.size < _FEW_KEYS):
+        _kernels.signs(keys, seeds, out)
     return out
 
 
@@ -102,7 +109,9 @@ def official_buckets(labels, repetitions, width):
     if labels.size and (labels.min() < -2**31 or labels.max() >= 2**31):
         raise ValueError(f"labels must be between -2**31 and 2**31 - 1, not from {labels.min()} to {labels.max()}")
     out = np.empty((_check.integer(repetitions, "repetitions", 0, 2**31 - 1), labels.size), np.int32)  # (repetitions, n)
-    _kernels.official_buckets(labels, _check.integer(width, "width", 1, 2**31 - 1), out)
+    width = _check.integer(width, "width", 1, 2**31 - 1)
+    with one_if(out.size < _FEW_KEYS):
+        _kernels.official_buckets(labels, width, out)
     return out
 
 
@@ -191,14 +200,16 @@ def _seed32(seed):
 
 
 def _hashed(texts, kernel, seed, dtype):
-    spans, items = _strings.spans(texts)
-    if spans is not None:
-        data, starts, stops = spans
-        out = np.empty(starts.size, dtype)  # (n,)
-        kernel(_strings.padded(data), starts, stops, seed, out)
-        return out
-    out = np.empty(len(items), dtype)  # (n,)
-    for first in range(0, len(items), _strings.BLOCK):
-        data, offsets = _strings.joined(items[first:first + _strings.BLOCK], first)
-        kernel(_strings.padded(data), offsets[:-1], offsets[1:], seed, out[first:first + _strings.BLOCK])
+    with one_if(np.size(texts) < _FEW_TEXTS if isinstance(texts, np.ndarray) else True):  # only arrays are converted by kernels
+        spans, items = _strings.spans(texts)
+    n = len(items) if spans is None else spans[1].size
+    out = np.empty(n, dtype)  # (n,)
+    with one_if(n < _FEW_TEXTS):
+        if spans is not None:
+            data, starts, stops = spans
+            kernel(_strings.padded(data), starts, stops, seed, out)
+            return out
+        for first in range(0, n, _strings.BLOCK):
+            data, offsets = _strings.joined(items[first:first + _strings.BLOCK], first)
+            kernel(_strings.padded(data), offsets[:-1], offsets[1:], seed, out[first:first + _strings.BLOCK])
     return out

@@ -8,13 +8,14 @@ import functools
 
 import numpy as np
 
-from . import _check, _strings
-from . import hashing
+from . import _check, _strings, hashing
 from ._cpu import text as _kernels
+from ._threads import one_if
 from .sparse import Rows
 
 LONGEST = 255       # characters or words in an n-gram
 _TOKENS = 2**23     # tokens in one block of texts, about
+_FEW = 2**16        # tokens in a block of texts below which one thread is faster than two
 
 
 def token_keys(texts, *, words=(1, 1), chars=None, seed=0):
@@ -78,8 +79,10 @@ def vocabulary(texts, size, *, words=(1, 1), chars=None, seed=0, min_rows=1):
     runs = []  # sorted (keys, counts), each more than twice as long as the next
     for indptr, keys in _blocks(texts, words, chars, seed):
         lengths = np.empty(indptr.size - 1, np.int64)
-        _kernels.distinct(indptr, keys, lengths)
-        runs.append(np.unique(_compacted(indptr, _ends(lengths), keys), return_counts=True))
+        with one_if(keys.size < _FEW):
+            _kernels.distinct(indptr, keys, lengths)
+            keys = _compacted(indptr, _ends(lengths), keys)
+        runs.append(np.unique(keys, return_counts=True))
         while len(runs) > 1 and runs[-2][0].size <= 2 * runs[-1][0].size:
             runs.append(_merged(runs.pop(), runs.pop()))
     while len(runs) > 1:
@@ -156,10 +159,11 @@ def _blocks(texts, words, chars, seed):
         last = max(first + 1, int(np.searchsorted(ends, before + _TOKENS, "right")))
         data, starts, stops = _lowered(texts[first:last], first)
         counts = np.empty(starts.size, np.int64)
-        _kernels.count_tokens(data, starts, stops, _letters(), words, chars, counts)
-        indptr = _ends(counts)
-        keys = np.empty(indptr[-1], np.uint64)
-        _kernels.fill_tokens(data, starts, stops, _letters(), words, word_seeds, chars, char_seeds, indptr, keys)
+        with one_if(data.size < _FEW):
+            _kernels.count_tokens(data, starts, stops, _letters(), words, chars, counts)
+            indptr = _ends(counts)
+            keys = np.empty(indptr[-1], np.uint64)
+            _kernels.fill_tokens(data, starts, stops, _letters(), words, word_seeds, chars, char_seeds, indptr, keys)
         yield indptr, keys
         first = last
 
@@ -188,15 +192,17 @@ def _rows(texts, vocabulary, bins, words, chars, seed, signed):
     bits = max(1, min(24, int(vocabulary.size).bit_length()))
     shift = np.uint64(64 - bits)
     index = np.append(np.searchsorted(vocabulary, np.arange(2**bits, dtype=np.uint64) << shift), vocabulary.size)
+    seed = _check.seed(seed)
     indptrs, indices, values = [], [np.empty(0, np.int32)], [np.empty(0, np.float32)]
     for indptr, keys in _blocks(texts, words, chars, seed):
         lengths = np.empty(indptr.size - 1, np.int64)
         block_indices, block_values = np.empty(keys.size, np.int32), np.empty(keys.size, np.float32)
-        _kernels.fill_rows(indptr, keys, vocabulary, index, shift, bins, _check.seed(seed), signed, block_indices, block_values, lengths)
-        ends = _ends(lengths)
-        indptrs.append(ends)
-        indices.append(_compacted(indptr, ends, block_indices))
-        values.append(_compacted(indptr, ends, block_values))
+        with one_if(keys.size < _FEW):
+            _kernels.fill_rows(indptr, keys, vocabulary, index, shift, bins, seed, signed, block_indices, block_values, lengths)
+            ends = _ends(lengths)
+            indptrs.append(ends)
+            indices.append(_compacted(indptr, ends, block_indices))
+            values.append(_compacted(indptr, ends, block_values))
     return Rows(_joined(indptrs), np.concatenate(indices), np.concatenate(values), int(vocabulary.size) + bins)
 
 
