@@ -3,8 +3,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from . import _check, files, fit, mach, metrics, modelfile, sparse
-from .plan import plan
+from . import _check, _disk, files, fit, metrics, modelfile, sparse
+from .sizing import plan
 
 TEXT_WIDTH = 1 << 18  # cells for hashed words and word pairs
 
@@ -91,6 +91,26 @@ def read(path, kind="auto", *, encoder=None, names=None, n_labels=None):
             raise ValueError(f"{path}: {data.width} features, the model was trained on {encoder.width}")
         data = data._replace(width=encoder.width)
     return data, labels, None
+
+
+def read_inputs(path, encoder):
+    """Inputs of a file for prediction: list of str or Rows. Labels are ignored; a line without a TAB is a text."""
+    if not encoder.text:
+        return read(path, encoder=encoder)[0]
+    texts = []
+    for block in _disk.chunks(path, 1 << 20):
+        try:
+            lines = block.decode().split("\n")
+        except UnicodeDecodeError as error:
+            line = len(texts) + block.count(b"\n", 0, error.start) + 1
+            raise _disk.wrong(path, line, "bytes that are not UTF-8", "text") from None
+        texts += [line.removesuffix("\r").partition("\t")[2] if "\t" in line else line.removesuffix("\r") for line in lines[:-1]]
+    return texts
+
+
+def first_row(x):
+    """The first row of Rows, or none."""
+    return sparse.take(x, np.arange(min(1, x.indptr.size - 1)))
 
 
 def train(data, labels, *, names=None, validation=0.0, seed=0, threads=1, budget=None, progress=None, dry_run=False, report=None, **settings):

@@ -1,0 +1,29 @@
+"""sketchxc: extreme classification in log memory, on plain NumPy arrays with Numba kernels.
+
+The modules are the domains: `hashing`, `sparse`, `text`, `metrics`, `optim`, `lookup`, `decode`, `mach`, `linear`, `files`,
+`modelfile`, `sizing`, `fit`, `pipeline`, `frame`. The names below are those that most programs need.
+"""
+import os as _os
+
+from . import decode, files, fit, frame, hashing, linear, lookup, mach, metrics, modelfile, optim, pipeline, sizing, sparse, text
+from ._jit import enable_cache
+from .files import read_text, read_xc, write_xc
+from .modelfile import load, save
+from .sizing import Plan, plan
+from .sparse import Rows, rows
+
+__all__ = ["LinearClassifier", "MACHClassifier", "Plan", "Rows", "decode", "enable_cache", "estimators", "files", "fit", "frame", "hashing",
+           "linear", "load", "lookup", "mach", "metrics", "modelfile", "optim", "pipeline", "plan", "read_text", "read_xc", "rows", "save",
+           "sizing", "sparse", "text", "write_xc"]
+
+if _os.environ.get("SKETCHXC_CACHE") == "1":
+    enable_cache(_os.environ.get("SKETCHXC_CACHE_DIR"))
+
+
+def __getattr__(name):
+    """The estimators, which need scikit-learn, are imported when they are first asked for."""
+    if name in ("LinearClassifier", "MACHClassifier", "estimators"):
+        from importlib import import_module
+        module = import_module(".estimators", __name__)
+        return module if name == "estimators" else getattr(module, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,229 @@
+"""The command line: train, predict, evaluate, info, demo. Every verb is one call of the library plus a progress bar."""
+import argparse
+import json
+import os
+import sys
+import time
+
+import numpy as np
+
+from . import _jit, metrics, modelfile, pipeline
+from ._disk import replacing
+from .sizing import megabytes
+
+
+def main(argv=None):
+    """Run one command; returns the exit status: 0, 1 for an error in the data or files, 2 for wrong usage, 130 when interrupted."""
+    args = _parser().parse_args(argv)
+    _jit.enable_cache(os.environ.get("SKETCHXC_CACHE_DIR"))
+    if getattr(args, "threads", None):
+        import numba
+        if args.threads > numba.config.NUMBA_NUM_THREADS:
+            print(f"sketchxc: --threads must be at most {numba.config.NUMBA_NUM_THREADS} here, not {args.threads}", file=sys.stderr)
+            return 2
+        numba.set_num_threads(args.threads)
+    try:
+        args.run(args)
+    except BrokenPipeError:
+        sys.stdout = open(os.devnull, "w")  # the reader of our output has gone: nothing left to say
+        return 1
+    except KeyboardInterrupt:
+        print("sketchxc: interrupted, nothing written", file=sys.stderr)
+        return 130
+    except (ValueError, OSError, FloatingPointError, MemoryError) as error:
+        print(f"sketchxc: {error or type(error).__name__}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _train(args):
+    folder = os.path.dirname(os.path.abspath(args.output))
+    if not args.dry_run and not os.access(folder, os.W_OK):  # said now, not after the training
+        raise ValueError(f"{args.output}: the folder cannot be written to")
+    data, labels, names = pipeline.read(args.train, args.format)
+    bar = None
+
+    def report(plan):
+        nonlocal bar
+        if not args.quiet:
+            print(plan, file=sys.stderr)
+            if not args.dry_run:
+                from tqdm import tqdm
+                bar = tqdm(total=plan.epochs * rows, unit="row", unit_scale=True, file=sys.stderr, mininterval=0.5, dynamic_ncols=True)
+
+    def progress(done, loss):
+        if bar is not None:
+            bar.update(done)
+            bar.set_postfix_str(f"loss {loss:.4f}", refresh=False)
+
+    rows = labels.indptr.size - 1
+    rows -= int(round(rows * args.validation))
+    start = time.perf_counter()
+    classifier, plan, scores = pipeline.train(
+        data, labels, names=names, validation=args.validation, seed=args.seed, threads=_threads(args), budget=args.memory, progress=progress,
+        report=report, dry_run=args.dry_run, kind=args.model, reps=args.repetitions, buckets=args.buckets, hidden=args.hidden,
+        epochs=args.epochs, lr=args.learning_rate, batch=args.batch_size, optimizer=args.optimizer)
+    if args.dry_run:
+        return
+    if bar is not None:
+        bar.close()
+    settings = {"kind": plan.kind, "repetitions": plan.reps, "buckets": plan.buckets, "hidden": list(plan.hidden), "width": plan.width,
+                "loss": plan.loss, "optimizer": plan.optimizer, "learning_rate": plan.lr, "batch_size": plan.batch, "epochs": plan.epochs,
+                "seed": plan.seed, "rows": rows, "one_vs_all_bytes": plan.one_vs_all_bytes}
+    modelfile.save(args.output, classifier, settings)
+    if not args.quiet:
+        if scores:
+            print("validation " + "  ".join(f"P@{k} {value:.2f}" for k, value in scores.items()), file=sys.stderr)
+        print(f"wrote {args.output}, {megabytes(os.path.getsize(args.output))}, trained in {time.perf_counter() - start:.1f} s", file=sys.stderr)
+
+
+def _predict(args):
+    classifier = modelfile.load(args.model_file, expected=pipeline.Classifier)
+    names = pipeline.label_names(classifier)
+    data = pipeline.read_inputs(args.input, classifier.encoder)
+    ranked, scores = pipeline.predict(classifier, data, args.k)
+    lines = ("".join((" ".join(f"{names[label] if names else label}:{score:.6g}" for label, score in zip(*row) if label >= 0), "\n"))
+             for row in zip(ranked.tolist(), scores.tolist()))
+    if args.output is None:
+        sys.stdout.writelines(lines)
+        return
+    with replacing(args.output) as temporary, open(temporary, "w", encoding="utf-8") as file:
+        file.writelines(lines)
+
+
+def _evaluate(args):
+    classifier = modelfile.load(args.model_file, expected=pipeline.Classifier)
+    names = pipeline.label_names(classifier)
+    data, labels, _ = pipeline.read(args.test, encoder=classifier.encoder, names=names)
+    pipeline.predict(classifier, data[:1] if classifier.encoder.text else pipeline.first_row(data), 1)  # compile before the clock runs
+    start = time.perf_counter()
+    ranked, _ = pipeline.predict(classifier, data, args.k)
+    seconds = time.perf_counter() - start
+    n = ranked.shape[0]
+    ks = sorted({k for k in (1, 3, 5, args.k) if k <= ranked.shape[1]})
+    result = {"rows": n, **{name: {str(k): round(100 * measure(ranked, labels, k), 4) for k in ks} for name, measure in (
+        ("p_at", metrics.precision_at), ("ndcg_at", metrics.ndcg_at), ("recall_at", metrics.recall_at))}}
+    if args.train:
+        _, train_labels, _ = pipeline.read(args.train, encoder=classifier.encoder, names=names)
+        width = max(labels.width, train_labels.width, classifier.model.lookup.n_labels)
+        counts = np.bincount(train_labels.indices, minlength=width)
+        propensity = metrics.propensities(counts, train_labels.indptr.size - 1, *metrics.PROPENSITY_PRESETS[args.propensity])
+        wide = labels._replace(width=width)
+        result["psp_at"] = {str(k): round(100 * metrics.scored_precision_at(ranked, wide, k, propensity), 4) for k in ks}
+    result["predict_ms"] = round(1000 * seconds / max(1, n), 4)
+    if args.json:
+        print(json.dumps(result))
+        return
+    print(f"{n:,} rows, {result['predict_ms']:.3f} ms a row")
+    for name, title in (("p_at", "P"), ("ndcg_at", "nDCG"), ("recall_at", "recall"), ("psp_at", "PSP")):
+        if name in result:
+            print("  ".join(f"{title}@{k} {value:.2f}" for k, value in result[name].items()))
+
+
+def _info(args):
+    content = modelfile.describe(args.model_file)
+    sizes = {name: int(np.prod(shape)) * np.dtype(dtype).itemsize for name, (dtype, shape, _) in content["arrays"].items()}
+    result = {"class": content["state"]["class"], "package": content["package"], "format": content["format"], "settings": content["notes"],
+              "bytes_on_disk": os.path.getsize(args.model_file), "bytes_in_memory": sum(sizes.values()),
+              "one_vs_all_bytes": content["notes"].get("one_vs_all_bytes")}
+    if args.json:
+        print(json.dumps(result))
+        return
+    print(f"{args.model_file}: {result['class']}, written by sketchxc {result['package']}, format {result['format']}")
+    print(f"on disk {megabytes(result['bytes_on_disk'])}, in memory {megabytes(result['bytes_in_memory'])}"
+          + (f", one-vs-all would take {megabytes(result['one_vs_all_bytes'])}" if result["one_vs_all_bytes"] else ""))
+    for name, value in sorted(content["notes"].items()):
+        print(f"  {name.replace('_', ' ')}: {value}")
+
+
+def _demo(args):
+    from . import demo
+    demo.run(query=args.query, threads=_threads(args), quiet=args.quiet)
+
+
+def _threads(args):
+    if args.threads:
+        return args.threads
+    import numba
+    return numba.get_num_threads()
+
+
+def _hidden(text):
+    try:
+        sizes = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        sizes = ()
+    if not 1 <= len(sizes) <= 2 or min(sizes) < 1:
+        raise argparse.ArgumentTypeError(f"one or two sizes of hidden layers, as 256 or 512,256, not {text!r}")
+    return sizes
+
+
+def _size(text):
+    units = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
+    number = text.lower().removesuffix("b")
+    unit = number[-1:] if number[-1:] in "kmg" else ""
+    try:
+        size = int(float(number.removesuffix(unit)) * units[unit])
+    except ValueError:
+        size = 0
+    if size < 1:
+        raise argparse.ArgumentTypeError(f"a number of bytes, as 500MB or 2G, not {text!r}")
+    return size
+
+
+def _parser():
+    parser = argparse.ArgumentParser(prog="sketchxc", description="Extreme classification in log memory.")
+    verbs = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    verb = verbs.add_parser("train", help="train a model on a file", description="Train a model on a file of sparse rows or labelled texts.")
+    verb.set_defaults(run=_train)
+    verb.add_argument("train", metavar="TRAIN", help="rows `l,l f:v f:v` (Extreme Classification Repository) or lines `label,label<TAB>text`")
+    verb.add_argument("-o", "--output", metavar="MODEL", required=True, help="model file to write")
+    verb.add_argument("--model", choices=("mach", "linear"), default="mach", help="linear is one-vs-all (default: mach)")
+    verb.add_argument("--buckets", type=int, metavar="B", help="buckets per repetition (default: by the number of labels)")
+    verb.add_argument("--repetitions", type=int, metavar="R", help="independent hashes of the labels (default: by the number of labels)")
+    verb.add_argument("--hidden", type=_hidden, metavar="H[,H]", default=(), help="hidden layers (default: none)")
+    verb.add_argument("--epochs", type=int, metavar="E", help="passes over the data (default: by its size)")
+    verb.add_argument("--learning-rate", type=float, metavar="LR", help="at the start; falls to zero (default: by the optimizer)")
+    verb.add_argument("--batch-size", type=int, metavar="N", help="rows a step (default: 32, 256 with hidden layers)")
+    verb.add_argument("--optimizer", choices=("sgd", "momentum", "adagrad", "adam"), metavar="NAME",
+                      help="sgd, momentum, adagrad or adam (default: sgd, adam with hidden layers)")
+    verb.add_argument("--seed", type=int, default=0, metavar="S", help="same seed, same model file (default: 0)")
+    verb.add_argument("--threads", type=int, metavar="T", help="default: all")
+    verb.add_argument("--memory", type=_size, metavar="BYTES", help="for parameters and optimizer state, as 500MB or 4G (default: 2 GiB)")
+    verb.add_argument("--validation", type=float, default=0.0, metavar="FRACTION", help="of the rows, left out and scored (default: 0)")
+    verb.add_argument("--format", choices=("auto", "xc", "text"), default="auto", help="of TRAIN (default: a TAB means text)")
+    verb.add_argument("--dry-run", action="store_true", help="print the plan and stop")
+    verb.add_argument("--quiet", action="store_true", help="no plan, no progress bar")
+
+    verb = verbs.add_parser("predict", help="best labels of every row", description="Write a line `label:score label:score` for every row.")
+    verb.set_defaults(run=_predict)
+    verb.add_argument("model_file", metavar="MODEL")
+    verb.add_argument("input", metavar="INPUT", help="as for train; texts may stand alone on their lines")
+    verb.add_argument("-k", type=int, default=5, help="labels per row (default: 5)")
+    verb.add_argument("-o", "--output", metavar="FILE", help="default: standard output")
+
+    verb = verbs.add_parser("evaluate", help="metrics on a test file", description="Score a model on rows with known labels.")
+    verb.set_defaults(run=_evaluate)
+    verb.add_argument("model_file", metavar="MODEL")
+    verb.add_argument("test", metavar="TEST")
+    verb.add_argument("-k", type=int, default=5, help="largest k (default: 5)")
+    verb.add_argument("--train", metavar="TRAIN", help="training file, for propensity-scored precision")
+    verb.add_argument("--propensity", choices=sorted(metrics.PROPENSITY_PRESETS), default="default", help="preset of its constants A and B")
+    verb.add_argument("--json", action="store_true")
+
+    verb = verbs.add_parser("info", help="what a model file holds", description="Settings and sizes of a model.")
+    verb.set_defaults(run=_info)
+    verb.add_argument("model_file", metavar="MODEL")
+    verb.add_argument("--json", action="store_true")
+
+    verb = verbs.add_parser("demo", help="the main job in two minutes", description="Search 30,000 Unicode character names, misspelt.")
+    verb.set_defaults(run=_demo)
+    verb.add_argument("--query", help="answer one query, as 'gren hart'")
+    verb.add_argument("--threads", type=int, metavar="T", help="default: all")
+    verb.add_argument("--quiet", action="store_true", help="no progress bar")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
