@@ -94,8 +94,20 @@ def test_rows_sums_to_zero_and_beyond_float32():
         sparse.rows(twice)
 
 
+@pytest.mark.parametrize("n", [3, 60])
+def test_repeated_columns_are_summed_in_their_order(n):
+    """1e20 - 1e20 + 1 is 1 in float64 in this order and 0 in others; both kinds of row sort see it."""
+    columns = np.tile([3, 1], n)
+    values = np.zeros(2 * n)
+    values[::2] = np.tile([1e20, -1e20, 1], n // 3)
+    values[1] = 5
+    x = sparse.rows(sp.csr_array((values, columns, np.array([0, 2 * n])), shape=(1, 4)))
+    assert lists(x) == [[(1, 5.0), (3, 1.0)]]
+
+
 def test_rows_with_spare_room_in_scipy():
-    x = sp.csr_array((np.ones(5), np.array([0, 1, 2, 9, 9]), np.array([0, 2, 3])), shape=(2, 3))
+    x = sp.csr_array((np.ones(5), np.array([0, 1, 2, 0, 1]), np.array([0, 2, 5])), shape=(2, 3))
+    x.indptr[2] = 3
     assert lists(sparse.rows(x)) == [[(0, 1), (1, 1)], [(2, 1)]]
 
 
@@ -121,6 +133,7 @@ def test_rows_with_spare_room_in_scipy():
     (build([[(0, 1)], [(2, 1), (2, 1)]], 3), None, ValueError, "feed row 1 holds column 2 twice"),
     (build([[(0, 1)], [(2, np.inf)]], 3), None, ValueError, "feed row 1, column 2"),
     (build([[(0, 1)], [(3, 1)]], 3), None, ValueError, "feed row 1 holds column 3"),
+    (build([[(0, 1)], [(-1, 1)]], 3), None, ValueError, "feed row 1 holds column -1"),
     (Rows(np.array([0, 2, 1, 3]), np.arange(3), np.ones(3), 3), None, ValueError, "feed.indptr must not descend, as it does after row 1"),
     (Rows(np.array([0, 2]), np.arange(3), np.ones(3), 3), None, ValueError, "feed.indptr must run from 0"),
     (Rows(np.array([1, 3]), np.arange(3), np.ones(3), 3), None, ValueError, "feed.indptr must run from 0"),
@@ -335,6 +348,14 @@ def test_coalesce(items):
     assert out.dtype == np.int64 and sums.dtype == np.float32
 
 
+def test_coalesce_adds_in_the_order_of_appearance():
+    rng = np.random.default_rng(0)
+    ids, grads = rng.integers(0, 5, 300), rng.normal(size=(300, 2)).astype(np.float32)
+    expected = naive.coalesce(ids.tolist(), grads.tolist())
+    assert sparse.coalesce(ids, grads)[1].tolist() == [list(row) for row in expected[1]]
+
+
 def test_import_stays_light():
-    code = "import sys, sketchxc.sparse, sketchxc.metrics, sketchxc.frame; print([m for m in ('scipy', 'pandas') if m in sys.modules])"
+    code = ("import sys, sketchxc.sparse, sketchxc.metrics, sketchxc.frame\n"
+            "print([m for m in ('scipy.sparse', 'pandas') if m in sys.modules])")
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
