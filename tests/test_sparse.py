@@ -8,7 +8,7 @@ import scipy.sparse as sp
 from hypothesis import given
 from hypothesis import strategies as st
 from naive import sparse as naive
-from strategies import SEEDS, pairs
+from strategies import SEEDS, SINGLES, pairs
 
 from sketchxc import sparse
 from sketchxc.sparse import Rows
@@ -80,12 +80,6 @@ def test_rows_from_label_lists():
     assert sparse.rows([]).indptr.tolist() == [0] and sparse.rows([]).width == 0 and sparse.rows([[], []], width=3).width == 3
 
 
-def test_rows_sorts_long_rows():
-    columns = np.random.default_rng(0).permutation(200)
-    x = sparse.rows(Rows(np.array([0, 200]), columns, columns, 200))
-    assert x.indices.tolist() == list(range(200)) == x.values.tolist()
-
-
 def test_rows_sums_to_zero_and_beyond_float32():
     twice = sp.csr_array((np.array([1.0, 2.0, -1.0]), np.array([4, 0, 4]), np.array([0, 3])), shape=(1, 5))
     assert lists(sparse.rows(twice)) == [[(0, 2.0)]]
@@ -94,15 +88,13 @@ def test_rows_sums_to_zero_and_beyond_float32():
         sparse.rows(twice)
 
 
-@pytest.mark.parametrize("n", [3, 60])
+@pytest.mark.parametrize("n", [3, 300])
 def test_repeated_columns_are_summed_in_their_order(n):
     """1e20 - 1e20 + 1 is 1 in float64 in this order and 0 in others; both kinds of row sort see it."""
-    columns = np.tile([3, 1], n)
-    values = np.zeros(2 * n)
-    values[::2] = np.tile([1e20, -1e20, 1], n // 3)
-    values[1] = 5
-    x = sparse.rows(sp.csr_array((values, columns, np.array([0, 2 * n])), shape=(1, 4)))
-    assert lists(x) == [[(1, 5.0), (3, 1.0)]]
+    columns = np.append(np.repeat(np.random.default_rng(0).permutation(np.arange(n) % 3), 3), 0)
+    values = np.append(np.tile([1e20, -1e20, 1], columns.size // 3), 7)
+    x = sparse.rows(sp.csr_array((values, columns, np.array([0, values.size])), shape=(1, 3)))
+    assert lists(x) == naive.rows([list(zip(columns.tolist(), values.tolist()))])
 
 
 def test_rows_with_spare_room_in_scipy():
@@ -160,30 +152,26 @@ def test_to_scipy_and_back(case):
 def test_take(case, data):
     rows, width = case
     order = data.draw(st.lists(st.integers(0, len(rows) - 1), max_size=12)) if rows else []
-    assert lists(sparse.take(build(rows, width), order)) == naive.take(naive_singles(rows), order)
-
-
-def naive_singles(rows):
-    return [[(c, naive.single(v)) for c, v in row] for row in rows]
+    assert lists(sparse.take(build(rows, width), order)) == naive.take(rows, order)
 
 
 @given(st.lists(pairs(max_width=12), min_size=1, max_size=3))
 def test_stack(cases):
     out = sparse.stack([build(rows, 12) for rows, _ in cases])
-    assert lists(out) == [row for rows, _ in cases for row in naive_singles(rows)]
+    assert lists(out) == [row for rows, _ in cases for row in rows]
 
 
 @given(pairs())
 def test_normalize(case):
     rows, width = case
-    assert lists(sparse.normalize(build(rows, width))) == naive.normalize(naive_singles(rows))
+    assert lists(sparse.normalize(build(rows, width))) == naive.normalize(rows)
 
 
 @given(pairs(), st.data())
 def test_scale_columns(case, data):
     rows, width = case
     weights = data.draw(st.lists(st.floats(-9, 9, width=32), min_size=width, max_size=width))
-    expected = [[(c, naive.single(v * weights[c])) for c, v in row] for row in naive_singles(rows)]
+    expected = [[(c, naive.single(v * weights[c])) for c, v in row] for row in rows]
     assert lists(sparse.scale_columns(build(rows, width), np.array(weights))) == expected
 
 
@@ -194,7 +182,7 @@ def test_column_counts_and_transpose(case):
     counts = sparse.column_counts(x)
     assert counts.tolist() == naive.column_counts(rows, width) and counts.dtype == np.int64
     turned = sparse.transpose(x)
-    assert lists(turned) == naive.transpose(naive_singles(rows), width) and turned.width == len(rows)
+    assert lists(turned) == naive.transpose(rows, width) and turned.width == len(rows)
     assert lists(sparse.transpose(turned)) == naive.rows(rows, drop=False)
 
 
@@ -289,7 +277,7 @@ def test_any_number_of_threads_gives_the_same_bits():
 def test_hash_columns(case, cells, seed, signed):
     rows, width = case
     out = sparse.hash_columns(build(rows, width), cells, seed=seed, signed=signed)
-    assert lists(out) == naive.hash_columns(naive_singles(rows), cells, seed, signed) and out.width == cells
+    assert lists(out) == naive.hash_columns(rows, cells, seed, signed) and out.width == cells
 
 
 @given(pairs(values=st.integers(-8, 8).map(float)), st.integers(1, 9), SEEDS)
@@ -308,16 +296,11 @@ def test_hash_columns_known_answers():
 
 
 def test_hashed_entries_that_cancel_are_dropped():
-    x = sparse.rows(np.array([[1.0, 1.0, 3.0]]))
-    assert lists(sparse.hash_columns(x, 1, seed=0)) == [[(0, -3.0)]]  # signs - + -
-    x = sparse.rows(np.array([[1.0, 1.0]]))
-    assert lists(sparse.hash_columns(x, 1, seed=0)) == [[]]
+    x = sparse.rows(np.array([[1.0, 1.0, 3.0], [1.0, 1.0, 0.0]]))
+    assert lists(sparse.hash_columns(x, 1, seed=0)) == [[(0, -3.0)], []]  # signs - + -
 
 
-WIDE = st.tuples(st.integers(0, 2**64 - 1), st.floats(-9, 9, width=32))
-
-
-@given(st.lists(st.lists(WIDE, max_size=5), max_size=5), st.integers(1, 2**31 - 1))
+@given(st.lists(st.lists(st.tuples(st.integers(0, 2**64 - 1), SINGLES), max_size=5), max_size=5), st.integers(1, 2**31 - 1))
 def test_hash_entries_of_wide_keys(rows, cells):
     x = build(rows, cells, (np.int64, np.uint64, np.float32))
     assert lists(sparse.hash_entries(*x[:3], cells, seed=3)) == naive.hash_columns(rows, cells, 3)
