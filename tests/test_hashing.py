@@ -2,6 +2,7 @@
 import csv
 import pathlib
 
+import numba
 import numpy as np
 import pytest
 from hypothesis import given
@@ -120,7 +121,6 @@ def test_blocks_of_keys():
 
 
 def _interpreted():
-    import numba
     return bool(numba.config.DISABLE_JIT)
 
 
@@ -150,6 +150,34 @@ def test_containers_agree(texts, seed):
         found = hashing.hash_strings(container, seed)
         assert found.dtype == np.uint64 and found.tolist() == wanted, name
         assert hashing.murmur3_strings(container, 7).tolist() == [naive.murmur3(text.encode(), 7) for text in texts], name
+
+
+def test_borders_of_utf8():
+    texts = [chr(code) + "x" for code in (1, 0x7F, 0x80, 0x7FF, 0x800, 0xD7FF, 0xE000, 0xFFFF, 0x10000, 0x10FFFF)]
+    for name, container in containers(texts):
+        assert hashing.hash_strings(container).tolist() == naive.hash_strings(texts), name
+
+
+def test_any_number_of_threads_gives_the_same_bits():
+    keys = np.arange(2**18 + 5 if not _interpreted() else 50)
+    texts = np.array([f"text {i}" for i in range(2**14 + 5 if not _interpreted() else 50)])
+    threads = numba.get_num_threads()
+    found = hashing.mix(keys), hashing.buckets(keys, [1, 2], 9), hashing.hash_strings(texts), hashing.hash_strings(texts.tolist())
+    numba.set_num_threads(1)
+    try:
+        alone = hashing.mix(keys), hashing.buckets(keys, [1, 2], 9), hashing.hash_strings(texts), hashing.hash_strings(texts.tolist())
+    finally:
+        numba.set_num_threads(threads)
+    for one, other in zip(found, alone):
+        assert np.array_equal(one, other)
+
+
+def test_small_inputs_leave_the_number_of_threads():
+    threads = numba.get_num_threads()
+    with pytest.raises(TypeError):
+        hashing.hash_strings(["a", 1])
+    hashing.mix([1])
+    assert numba.get_num_threads() == threads
 
 
 def test_pandas_series():

@@ -1,4 +1,5 @@
 """Texts: plain-Python twin on any Unicode, containers, vocabularies, blocks, bad input."""
+import numba
 import numpy as np
 import pytest
 from containers import containers
@@ -129,6 +130,25 @@ def test_lookup_of_keys_that_are_not_spread():
     for vocabulary in (keys, np.array([0, 2**64 - 1], np.uint64), np.array([], np.uint64)):
         rows = text.lookup_texts(["a b c d", "b b"], vocabulary, bins=3)
         assert pairs(rows) == naive.lookup_texts(["a b c d", "b b"], vocabulary.tolist(), 3)
+
+
+def test_newlines_separate_words_like_spaces():
+    texts = ["white\nwine", "\n", "\na b\n\n", "ΟΔΟΣ\nΣ\n"]
+    assert lists(*text.token_keys(texts, words=(1, 2))) == naive.token_keys(texts, (1, 2))
+    assert lists(*text.token_keys(texts, words=(1, 2))) == lists(*text.token_keys([t.replace("\n", " ") for t in texts], words=(1, 2)))
+
+
+def test_any_number_of_threads_gives_the_same_bits():
+    texts = [f"title {i % 97} of {i} words" for i in range(9_000 if not numba.config.DISABLE_JIT else 40)]
+    threads = numba.get_num_threads()
+    found = text.hash_texts(texts, 1000, words=(1, 2), signed=True)
+    numba.set_num_threads(1)
+    try:
+        alone = text.hash_texts(texts, 1000, words=(1, 2), signed=True)
+    finally:
+        numba.set_num_threads(threads)
+    for one, other in zip(found, alone):
+        assert np.array_equal(one, other)
 
 
 def test_no_texts():

@@ -156,7 +156,10 @@ def rank(key, vocabulary, index, shift):
 
 @loop
 def fill_rows(indptr, keys, vocabulary, index, shift, bins, seed, signed, indices, values, lengths):
-    """Sorted distinct ids of each row and their summed counts, from indptr[i] on; `keys` is scratch. One thread owns each row."""
+    """Sorted distinct ids of each row and their summed counts, from indptr[i] on; `keys` is scratch. One thread owns each row.
+
+    `signed` goes with an empty vocabulary: it would give the known tokens signs too.
+    """
     known = vocabulary.size
     for i in prange(lengths.size):
         start = indptr[i]
@@ -166,7 +169,7 @@ def fill_rows(indptr, keys, vocabulary, index, shift, bins, seed, signed, indice
             mixed = mix64(keys[j] ^ seed)
             if place < 0 and bins == 0:
                 continue
-            negative = signed and place < 0 and (mixed & np.uint64(1)) == np.uint64(0)
+            negative = signed and (mixed & np.uint64(1)) == np.uint64(0)
             # The sign rides in the lowest bit through the sort.
             keys[stop] = np.uint64((place if place >= 0 else known + bucket(mixed, bins)) * 2 + (1 if negative else 0))
             stop += 1
