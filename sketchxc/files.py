@@ -133,8 +133,7 @@ def text_blocks(path, rows=8192, *, names=None):
     Raises what `read_text` raises, and ValueError with file and line if `names` is None and a label is not a number.
     """
     rows = _check.integer(rows, "rows", 1)
-    seen = _numbered(names)
-    return _text_blocks(_text_pieces(path, seen, names is None), seen, names is None, rows)
+    return _text_blocks(path, _numbered(names), names is None, rows)
 
 
 def detect_format(path):
@@ -326,14 +325,15 @@ def _label_rows(counts, ids, width):
     """Rows of labels with values 1, sorted and distinct within each row."""
     counts, ids = np.array(counts, np.int64), np.array(ids, np.int64)
     wide = max(width, 1)
-    pairs = np.unique(np.repeat(np.arange(counts.size), counts) * wide + ids)
+    pairs = np.sort(np.repeat(np.arange(counts.size), counts) * wide + ids)  # np.unique of NumPy 2.4 takes ten times as long
+    pairs = pairs[np.diff(pairs, prepend=-1) != 0]
     indptr = np.concatenate([np.zeros(1, np.int64), np.cumsum(np.bincount(pairs // wide, minlength=counts.size))])
     return Rows(indptr, (pairs % wide).astype(np.int32), np.ones(pairs.size, np.float32), width)
 
 
-def _text_blocks(pieces, seen, numbers, rows):
+def _text_blocks(path, seen, numbers, rows):
     texts, counts, ids = [], [], []
-    for piece in pieces:
+    for piece in _text_pieces(path, seen, numbers):
         first = used = 0
         for held, more in zip((texts, counts, ids), piece):
             held.extend(more)

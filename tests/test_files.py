@@ -121,7 +121,8 @@ def test_malformed(put, text, chunk):
 @pytest.mark.parametrize("text", [
     "1 4 3\n0,2 3:1 1:0.5\n", "0,2 3:1 1:0.5", "3 4 3\n0 1:1\n\n\n", "3 4 3\n\n\n1 2:1\n", "2 4 3\n1 2:1\n\n\n\n\n", "0 4 3\n", "0 4 3",
     "0 0 0\n\n", "1 2:1\n\n3 4:1\n\n\n", "1\n\n 2:3\n", "3:1\n2:1 0:1\n", " \n", "5,5,1,5 1:1\n", "3 4 3\r\n0 1:1\r\n\r\n1,2 2:1\r\n",
-    " 3:1 \t \n", "1 2:1\r", "2 3\n", "1 2 3 4\n", "a b c\n", "-1 2 3\n", "1 2\n", "2 4 3\n0 1:1\n", "1 4 3\n0 1:1\n0 1:1\n",
+    " 3:1 \t \n", "1 2:1\r", "2 3\n", "1 4 3\n0 1:1\n\nbad\n", "1 2 3 4\n", "a b c\n", "-1 2 3\n", "1 2\n", "2 4 3\n0 1:1\n", "1 4 3\n0
+    1:1\n0 1:1\n",
     "1 4 3\n\n0 1:1\n", "1 4 3\n3 1:1\n", "1 4 3\n0 4:1\n", "", "\n\n\n", "\r\n", "1 9999999999 3\n", "1 3 99999999999999999999999999\n",
     "0 1:1 1:2\n", "0 2:1 1:1 2:2\n", "0 2147483646:1\n", "0 2147483647:1\n", "2147483646 1:1\n", "2147483647 1:1\n", "0 2147483648:1\n",
     "0 99999999999999999999:1\n", "0 1:1 x\n", "0 1:1\r2:1\n", "0,1, 2:1\n"])
@@ -154,9 +155,16 @@ def test_slow_value_follows_the_sort(put):
     """Values that need exact arithmetic end up at their features when the row is sorted."""
     middle = "1.00000017881393432617187500001"  # of two float32; the even one is the upper
     up = float(np.float32(1) + np.float32(2.0**-22))
-    x, _ = files.read_xc(put(f"0 9:2 7:{middle} 3:4 5:1e-90 1:-{middle}\n0 2:{middle}\n"))
-    assert x.indices.tolist() == [1, 3, 5, 7, 9, 2]
-    assert x.values.tolist() == [-up, 4, 0, up, 2, up]
+    x, _ = files.read_xc(put(f"0 2:{middle}\n0 9:2 7:{middle} 3:4 5:1e-90 1:-{middle}\n0 2:{middle}\n"))
+    assert x.indices.tolist() == [2, 1, 3, 5, 7, 9, 2]
+    assert x.values.tolist() == [up, -up, 4, 0, up, 2, up]
+
+
+@pytest.mark.parametrize("text", [
+    "12345678901234567890123", "0.00000000000000000000000000012345678901234567890123", "16777217", "16777219", "9007199254740993",
+    "3.4028235677973366e38", "3.4028235677973362e38", "1" + "0" * 38, "1" + "0" * 39, "1e-45", "7e-46", "7.1e-46", "-0"])
+def test_numbers_at_the_limits(put, text):
+    compare(put(f"0 1:{text}\n"), f"0 1:{text}\n", 1 << 20)
 
 
 def test_widths(put):
@@ -318,6 +326,11 @@ def test_compressed(put, suffix, pack):
             files.read_xc(put(damaged, "data.txt" + suffix))
 
 
+def test_gzip_without_time(tmp_path):
+    files.write_xc(tmp_path / "a.gz", rows_of([[(0, 1.0)]], 2), labels_of([[0]], 1))
+    assert (tmp_path / "a.gz").read_bytes()[3:8] == bytes(5)  # no name, no time
+
+
 def test_byte_order_mark(put):
     for chunk in (1, 1 << 20):
         compare(put(b"\xef\xbb\xbf1 4 3\n0 1:1\n"), "1 4 3\n0 1:1\n", chunk)
@@ -381,6 +394,13 @@ def test_text_errors(put):
         files.read_text(path, names=["a", "a"])
     with pytest.raises(ValueError, match="rows must be at least 1"):
         files.text_blocks(path, 0)
+
+
+def test_largest_number_is_still_a_number(put):
+    path = put("2147483646\ta\n")
+    assert files.read_text(path)[1].width == 2147483647
+    assert [labels.indices.tolist() for _, labels in files.text_blocks(path)] == [[2147483646]]
+    assert files.read_text(put("2147483647\ta\n"))[2] == ["2147483647"]
 
 
 def test_unknown_names_count_as_labels(put):
