@@ -3,6 +3,7 @@ import numpy as np
 
 from . import _check
 from ._cpu import decode as _kernels
+from ._cpu import lookup as _lookup_kernels
 from .lookup import inverse, label_buckets
 
 # name -> (what a bucket contributes, how contributions are joined)
@@ -54,6 +55,9 @@ def top_k(scores, lookup, k, *, how="logit", softmax=False, top=None, least=2, t
 
 
 def decoding_tables(lookup, *, pruned=False):
-    """Tables that decoding reads: the bucket of every label int32 (reps, n_labels); with `pruned` also their inverse (`lookup.inverse`)."""
+    """Tables that decoding reads: the places r * buckets + bucket of every label, int32 (n_labels, reps), so that a label's places lie side
+    by side; with `pruned` also the labels of every bucket (`lookup.inverse`)."""
     table = label_buckets(lookup)
-    return (table, *inverse(table, lookup.buckets)) if pruned else (table,)
+    places = np.empty(table.shape[::-1], np.int32)
+    _lookup_kernels.places(table, lookup.buckets, places)
+    return (places, *inverse(table, lookup.buckets)) if pruned else (places,)

@@ -128,10 +128,10 @@ def decode_blocks(model, x, scorer, k, *, how, top, least, memory):
 
 
 def slice_width(columns, buckets, softmax):
-    """Columns of one training task: wide enough for long vector loops, narrow enough for eight tasks and for the second-level cache."""
-    unit = buckets if softmax else 16  # the softmax of a row needs all buckets of a repetition; 16 floats fill a vector register
-    width = min(1024, max(64, -(-columns // 8)))
-    return min(columns, max(unit, width // unit * unit))
+    """Columns of one training task: whole tiles of the kernel, few enough for the second-level cache; a softmax needs whole repetitions."""
+    unit = buckets if softmax else 128
+    wide = min(1024, max(256, columns // 4))
+    return min(columns, max(unit, wide // unit * unit))
 
 
 def _train_chunk(model, rule, state, hypers, rows, targets, batch, reps):

@@ -7,10 +7,10 @@ import math
 import numpy as np
 from numba import prange
 
-from .._jit import loop_vector, serial, serial_vector
-from .._scalar.loss import sigmoid
+from .._jit import loop, loop_vector, serial, serial_vector
+from .._scalar.loss import exp32, log32, sigmoid
+from .vector import LANES, add, any_above, load, smaller, store
 
-LANES = 16  # rows decoded together: one table read serves 16 rows, whose scores lie side by side in one vector register
 BLOCK = 128  # labels per block: the accumulators of a block stay in the first-level cache
 SUM, LEAST, MEDIAN = 0, 1, 2
 LOGIT, PROBABILITY, LOG_PROBABILITY = 0, 1, 2
@@ -50,7 +50,7 @@ def transform(kind, softmax, row):
     else:
         for j in range(row.size):
             z = row[j]
-            row[j] = (z if z < np.float32(0.0) else np.float32(0.0)) - np.float32(math.log1p(math.exp(-abs(z))))
+            row[j] = (z if z < np.float32(0.0) else np.float32(0.0)) - log32(np.float32(1.0) + exp32(-abs(z)))
 
 
 @loop_vector
@@ -77,78 +77,69 @@ def median_of(values):
     return np.float32(0.5) * (values[half - 1] + values[half])
 
 
-@serial_vector
-def accumulate(how, lanes, buckets, table, start, count, sums):
-    """sums[i, l] = aggregate over r of lanes[r, bucket of label start + i, l]."""
-    for r in range(table.shape[0]):
-        for i in range(count):
-            source = lanes[table[r, start + i] + r * buckets]
-            target = sums[i]
-            if r == 0:
-                for l in range(LANES):
-                    target[l] = source[l]
-            elif how == SUM:
-                for l in range(LANES):
-                    target[l] += source[l]
-            else:
-                for l in range(LANES):
-                    target[l] = source[l] if source[l] < target[l] else target[l]
+@serial
+def accumulate(how, scores, places, start, count, sums):
+    """sums[i * 16 + l] = aggregate over r of the scores of label start + i in row l; `scores` holds 16 rows side by side per bucket."""
+    for i in range(count):
+        own = places[start + i]
+        total = load(scores, own[0] * LANES)
+        if how == SUM:
+            for r in range(1, own.size):
+                total = add(total, load(scores, own[r] * LANES))
+        else:
+            for r in range(1, own.size):
+                total = smaller(total, load(scores, own[r] * LANES))
+        store(sums, i * LANES, total)
 
 
 @serial
-def accumulate_median(lanes, buckets, table, start, count, scratch, sums):
-    """sums[i, l] = median over r of lanes[r, bucket of label start + i, l]."""
+def accumulate_median(scores, places, start, count, scratch, sums):
+    """The same for the median."""
     for i in range(count):
         for l in range(LANES):
-            for r in range(table.shape[0]):
-                scratch[r] = lanes[table[r, start + i] + r * buckets, l]
-            sums[i, l] = median_of(scratch)
+            for r in range(places.shape[1]):
+                scratch[r] = scores[places[start + i, r] * LANES + l]
+            sums[i * LANES + l] = median_of(scratch)
 
 
-@serial_vector
-def above(row, bars):
-    """Whether any lane's sum is above its bar."""
-    found = False
-    for l in range(LANES):
-        found |= row[l] > bars[l]
-    return found
+@loop
+def exact(scores, places, how, best_scores, best_labels):
+    """Best labels of every row over all labels; one thread owns 16 rows, laid out side by side.
 
-
-@loop_vector
-def exact(scores, table, how, best_scores, best_labels):
-    """Best labels of every row over all labels; one thread owns 16 rows, laid out side by side."""
+    places (labels, reps) : r * buckets + bucket of the label in repetition r.
+    """
     reps, n, buckets = scores.shape
-    n_labels = table.shape[1]
+    n_labels = places.shape[0]
+    k = best_labels.shape[1]
     for group in prange((n + LANES - 1) // LANES):
         first = group * LANES
         rows = min(LANES, n - first)
-        lanes = np.empty((reps * buckets, LANES), np.float32)
-        for l in range(LANES):
-            row = first + min(l, rows - 1)
-            for r in range(reps):
+        side_by_side = np.empty(reps * buckets * LANES, np.float32)
+        for r in range(reps):
+            for l in range(LANES):
+                row = first + min(l, rows - 1)
                 for b in range(buckets):
-                    lanes[r * buckets + b, l] = scores[r, row, b]
-        sums = np.empty((BLOCK, LANES), np.float32)
+                    side_by_side[(r * buckets + b) * LANES + l] = scores[r, row, b]
+        sums = np.empty(BLOCK * LANES, np.float32)
         scratch = np.empty(reps, np.float32)
-        bars = np.full(LANES, -np.inf, np.float32)
+        bars = np.full(LANES, np.inf, np.float32)  # the k-th best sum so far; lanes without a row take none
         for l in range(rows):
-            for j in range(best_labels.shape[1]):
+            bars[l] = -np.inf
+            for j in range(k):
                 best_scores[first + l, j] = -np.inf
                 best_labels[first + l, j] = -1
-        for l in range(rows, LANES):
-            bars[l] = np.inf
         for start in range(0, n_labels, BLOCK):
             count = min(BLOCK, n_labels - start)
             if how == MEDIAN:
-                accumulate_median(lanes, buckets, table, start, count, scratch, sums)
+                accumulate_median(side_by_side, places, start, count, scratch, sums)
             else:
-                accumulate(how, lanes, buckets, table, start, count, sums)
+                accumulate(how, side_by_side, places, start, count, sums)
             for i in range(count):
-                if above(sums[i], bars):
+                if any_above(load(sums, i * LANES), load(bars, 0)):
                     for l in range(rows):
-                        if sums[i, l] > bars[l]:
-                            insert(sums[i, l], start + i, best_scores[first + l], best_labels[first + l])
-                            bars[l] = best_scores[first + l, best_scores.shape[1] - 1]
+                        if sums[i * LANES + l] > bars[l]:
+                            insert(sums[i * LANES + l], start + i, best_scores[first + l], best_labels[first + l])
+                            bars[l] = best_scores[first + l, k - 1]
 
 
 @serial_vector
@@ -170,32 +161,28 @@ def best_buckets(row, chosen_scores, chosen):
 
 
 @serial
-def aggregate(how, scores, i, table, label, scratch):
+def aggregate(how, scores, i, places, scratch):
     """Aggregate of one label's bucket scores in row i."""
-    reps = table.shape[0]
-    total = scores[0, i, table[0, label]]
-    if how == SUM:
-        for r in range(1, reps):
-            total += scores[r, i, table[r, label]]
-    elif how == LEAST:
-        for r in range(1, reps):
-            total = min(total, scores[r, i, table[r, label]])
-    else:
-        for r in range(reps):
-            scratch[r] = scores[r, i, table[r, label]]
-        total = median_of(scratch)
+    buckets = scores.shape[2]
+    for r in range(places.size):
+        scratch[r] = scores[r, i, places[r] - r * buckets]
+    if how == MEDIAN:
+        return median_of(scratch)
+    total = scratch[0]
+    for r in range(1, places.size):
+        total = total + scratch[r] if how == SUM else min(total, scratch[r])
     return total
 
 
 @loop_vector
-def pruned(scores, table, offsets, order, top, least, how, best_scores, best_labels):
+def pruned(scores, places, offsets, order, top, least, how, best_scores, best_labels):
     """Best labels of every row among those that share `least` of the repetitions' `top` best buckets; one thread owns a block of rows.
 
     Where fewer than k labels do, `least` falls for that row until enough do or it is 1. Candidates get the exact aggregate over all
     repetitions.
     """
     reps, n, buckets = scores.shape
-    n_labels = table.shape[1]
+    n_labels = places.shape[0]
     k = best_labels.shape[1]
     for block in prange((n + 63) // 64):
         counts = np.zeros(n_labels, np.uint16)
@@ -227,7 +214,7 @@ def pruned(scores, table, offsets, order, top, least, how, best_scores, best_lab
             for q in range(found):
                 label = candidates[q]
                 if counts[label] >= enough:
-                    score = aggregate(how, scores, i, table, label, scratch)
+                    score = aggregate(how, scores, i, places[label], scratch)
                     last = best_scores[i, k - 1]
                     if score > last or (score == last and (label < best_labels[i, k - 1] or best_labels[i, k - 1] < 0)):
                         insert(score, label, best_scores[i], best_labels[i])

@@ -26,6 +26,16 @@ def label_buckets(seeds, table, buckets, out):
 
 
 @loop
+def places(table, buckets, out):
+    """Fill out (labels, reps) with r * buckets + bucket: where a label's scores lie; one thread owns one block of labels."""
+    n = out.shape[0]
+    for block in prange((n + 4095) // 4096):
+        for r in range(out.shape[1]):
+            for label in range(block * 4096, min(n, block * 4096 + 4096)):
+                out[label, r] = r * buckets + table[r, label]
+
+
+@loop
 def inverse(table, offsets, order):
     """Labels sorted by bucket, ascending within a bucket: order[r, offsets[r, b]:offsets[r, b + 1]]; one thread owns one repetition."""
     for r in prange(table.shape[0]):

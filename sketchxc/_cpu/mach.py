@@ -11,8 +11,9 @@ from numba import prange
 
 from .._jit import loop_vector, serial, serial_fast, serial_vector
 from .._scalar.loss import exp32
-from .._scalar.optim import ADAGRAD, ADAM, MOMENTUM, delta
+from .._scalar.optim import ADAGRAD, ADAM, MOMENTUM, SGD, delta
 from .lookup import bucket_of
+from .vector import fill, fma, load, store
 
 
 @serial
@@ -53,23 +54,76 @@ def group_columns(indptr, indices, values, batch, n_columns, batch_ptr, features
 
 
 @serial_vector
-def project(weights, low, indices, values, start, stop, out):
-    """out[j] += sum over k of values[k] * weights[indices[k], low + j]: four table rows per pass over `out`."""
-    high = low + out.size
-    k = start
-    while k + 4 <= stop:
-        w0, w1 = weights[indices[k], low:high], weights[indices[k + 1], low:high]
-        w2, w3 = weights[indices[k + 2], low:high], weights[indices[k + 3], low:high]
-        x0, x1, x2, x3 = values[k], values[k + 1], values[k + 2], values[k + 3]
-        for j in range(out.size):
-            out[j] += x0 * w0[j] + x1 * w1[j] + x2 * w2[j] + x3 * w3[j]
-        k += 4
-    while k < stop:
-        w0 = weights[indices[k], low:high]
-        x0 = values[k]
-        for j in range(out.size):
-            out[j] += x0 * w0[j]
-        k += 1
+def project(weights, stride, low, indices, values, start, stop, out):
+    """out[j] += sum over k of values[k] * weights[indices[k] * stride + low + j], in the order of k.
+
+    Tiles of 128 columns keep their sums in registers while the row's entries go by.
+    """
+    j = 0
+    while j + 128 <= out.size:
+        a0, a1, a2, a3 = load(out, j), load(out, j + 16), load(out, j + 32), load(out, j + 48)
+        a4, a5, a6, a7 = load(out, j + 64), load(out, j + 80), load(out, j + 96), load(out, j + 112)
+        for k in range(start, stop):
+            p = indices[k] * stride + low + j
+            x = fill(values[k])
+            a0, a1, a2 = fma(x, load(weights, p), a0), fma(x, load(weights, p + 16), a1), fma(x, load(weights, p + 32), a2)
+            a3, a4, a5 = fma(x, load(weights, p + 48), a3), fma(x, load(weights, p + 64), a4), fma(x, load(weights, p + 80), a5)
+            a6, a7 = fma(x, load(weights, p + 96), a6), fma(x, load(weights, p + 112), a7)
+        store(out, j, a0)
+        store(out, j + 16, a1)
+        store(out, j + 32, a2)
+        store(out, j + 48, a3)
+        store(out, j + 64, a4)
+        store(out, j + 80, a5)
+        store(out, j + 96, a6)
+        store(out, j + 112, a7)
+        j += 128
+    while j + 16 <= out.size:
+        a0 = load(out, j)
+        for k in range(start, stop):
+            a0 = fma(fill(values[k]), load(weights, indices[k] * stride + low + j), a0)
+        store(out, j, a0)
+        j += 16
+    for k in range(start, stop):
+        for i in range(j, out.size):
+            out[i] += values[k] * weights[indices[k] * stride + low + i]
+
+
+@serial_vector
+def descend_along(weights, place, step, slopes, members, values, start, stop, width):
+    """weights[place + j] += step * sum over k of values[k] * slopes[members[k] * width + j]: gradient and step of plain descent in one."""
+    zero = fill(np.float32(0.0))
+    pace = fill(step)
+    j = 0
+    while j + 128 <= width:
+        a0, a1, a2, a3, a4, a5, a6, a7 = zero, zero, zero, zero, zero, zero, zero, zero
+        for k in range(start, stop):
+            p = members[k] * width + j
+            x = fill(values[k])
+            a0, a1, a2 = fma(x, load(slopes, p), a0), fma(x, load(slopes, p + 16), a1), fma(x, load(slopes, p + 32), a2)
+            a3, a4, a5 = fma(x, load(slopes, p + 48), a3), fma(x, load(slopes, p + 64), a4), fma(x, load(slopes, p + 80), a5)
+            a6, a7 = fma(x, load(slopes, p + 96), a6), fma(x, load(slopes, p + 112), a7)
+        p = place + j
+        store(weights, p, fma(pace, a0, load(weights, p)))
+        store(weights, p + 16, fma(pace, a1, load(weights, p + 16)))
+        store(weights, p + 32, fma(pace, a2, load(weights, p + 32)))
+        store(weights, p + 48, fma(pace, a3, load(weights, p + 48)))
+        store(weights, p + 64, fma(pace, a4, load(weights, p + 64)))
+        store(weights, p + 80, fma(pace, a5, load(weights, p + 80)))
+        store(weights, p + 96, fma(pace, a6, load(weights, p + 96)))
+        store(weights, p + 112, fma(pace, a7, load(weights, p + 112)))
+        j += 128
+    while j + 16 <= width:
+        a0 = zero
+        for k in range(start, stop):
+            a0 = fma(fill(values[k]), load(slopes, members[k] * width + j), a0)
+        store(weights, place + j, fma(pace, a0, load(weights, place + j)))
+        j += 16
+    for i in range(j, width):
+        gradient = np.float32(0.0)
+        for k in range(start, stop):
+            gradient += values[k] * slopes[members[k] * width + i]
+        weights[place + i] += step * gradient
 
 
 @serial_vector
@@ -79,14 +133,7 @@ def combine(slopes, members, values, start, stop, out):
     s0 = slopes[members[start]]
     for j in range(out.size):
         out[j] = x0 * s0[j]
-    k = start + 1
-    while k + 2 <= stop:
-        s0, s1 = slopes[members[k]], slopes[members[k + 1]]
-        x0, x1 = values[k], values[k + 1]
-        for j in range(out.size):
-            out[j] += x0 * s0[j] + x1 * s1[j]
-        k += 2
-    if k < stop:
+    for k in range(start + 1, stop):
         s0 = slopes[members[k]]
         x0 = values[k]
         for j in range(out.size):
@@ -236,6 +283,7 @@ def train(weights, biases, wm, wv, bm, bv, rule, hypers, softmax, columns, width
     for task in prange(losses.size):
         low = columns[0] + task * width
         high = min(columns[1], low + width)
+        flat = weights.reshape(-1)
         slopes = np.empty((batch, high - low), np.float32)  # scores first, slopes of the loss after
         gradient = np.empty(high - low, np.float32)
         excess = np.empty(high - low, np.float32)
@@ -252,7 +300,7 @@ def train(weights, biases, wm, wv, bm, bv, rule, hypers, softmax, columns, width
                 row = slopes[i]
                 for j in range(row.size):
                     row[j] = biases[low + j]
-                project(weights, low, indices, values, indptr[first + i], indptr[first + i + 1], row)
+                project(flat, biases.size, low, indices, values, indptr[first + i], indptr[first + i + 1], row)
             loss -= collect_targets(slopes, labels_ptr, labels, first, count, low, seeds, table, buckets, softmax, seen, targets, bounds)
             if softmax:
                 loss += softmax_slopes(slopes, count, buckets, scale, bounds)
@@ -263,6 +311,10 @@ def train(weights, biases, wm, wv, bm, bv, rule, hypers, softmax, columns, width
             descend(rule, hyper, gradient, biases[low:high], bm[low:high], bv[low:high])
             for q in range(batch_ptr[t], batch_ptr[t + 1]):
                 f = features[q]
+                if rule == SGD:
+                    descend_along(flat, f * biases.size + low, -hyper[0], slopes.reshape(-1), members, member_values, feature_ptr[q],
+                                  feature_ptr[q + 1], high - low)
+                    continue
                 combine(slopes, members, member_values, feature_ptr[q], feature_ptr[q + 1], gradient)
                 descend(rule, hyper, gradient, weights[f, low:high], wm[f, low:high], wv[f, low:high])
         losses[task] = loss
@@ -277,4 +329,4 @@ def bucket_scores(weights, biases, r, buckets, indptr, indices, values, out):
             low = (r + q) * buckets
             for j in range(row.size):
                 row[j] = biases[low + j]
-            project(weights, low, indices, values, indptr[i], indptr[i + 1], row)
+            project(weights.reshape(-1), biases.size, low, indices, values, indptr[i], indptr[i + 1], row)

@@ -29,6 +29,27 @@ def exp32(x):
 
 
 @scalar
+def log32(x):
+    """Natural logarithm of a normal positive float32, to 2 units in the last place (after Cephes)."""
+    bits = np.float32(x).view(np.int32)
+    n = np.int32(np.int32(bits - np.int32(0x3F3504F3)) >> np.int32(23))  # exponent that leaves a fraction in [sqrt(1/2), sqrt(2))
+    y = np.int32(bits - np.int32(n << np.int32(23))).view(np.float32) - np.float32(1.0)
+    p = np.float32(7.0376836292e-2)
+    p = p * y + np.float32(-1.1514610310e-1)
+    p = p * y + np.float32(1.1676998740e-1)
+    p = p * y + np.float32(-1.2420140846e-1)
+    p = p * y + np.float32(1.4249322787e-1)
+    p = p * y + np.float32(-1.6668057665e-1)
+    p = p * y + np.float32(2.0000714765e-1)
+    p = p * y + np.float32(-2.4999993993e-1)
+    p = p * y + np.float32(3.3333331174e-1)
+    z = y * y
+    e = np.float32(n)
+    tail = p * y * z + np.float32(-2.12194440e-4) * e - np.float32(0.5) * z
+    return y + tail + np.float32(0.693359375) * e
+
+
+@scalar
 def sigmoid(z):
     """1 / (1 + exp(-z)) without overflow."""
     u = exp32(-abs(z))

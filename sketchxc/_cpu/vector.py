@@ -1,0 +1,131 @@
+"""Sixteen float32 lanes as one value in compiled loops, so that accumulators stay in registers.
+
+LLVM turns plain loops into vector code only with the accumulator in memory, which halves the speed of sums over sparse rows; here the
+sixteen lanes are a Numba type of their own, and the code generator splits or pads them for the registers that a processor has. The fused
+multiply-add rounds once on every machine. With the JIT switched off a value is a NumPy array of 16 numbers.
+"""
+import numba
+import numpy as np
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.core.datamodel import models
+from numba.extending import intrinsic, register_model
+
+LANES = 16
+
+
+class Lanes(types.Type):
+    """Numba's type of sixteen float32 lanes."""
+
+    def __init__(self):
+        super().__init__("lanes16")
+
+
+lanes = Lanes()
+_VECTOR = ir.VectorType(ir.FloatType(), LANES)
+
+
+@register_model(Lanes)
+class _Model(models.PrimitiveModel):
+    def __init__(self, manager, kind):
+        super().__init__(manager, kind, _VECTOR)
+
+
+def _address(context, builder, array_type, array, index):
+    data = context.make_array(array_type)(context, builder, array).data
+    return builder.bitcast(builder.gep(data, [index]), _VECTOR.as_pointer())
+
+
+def _splat(builder, value):
+    one = builder.insert_element(ir.Constant(_VECTOR, ir.Undefined), value, ir.Constant(ir.IntType(32), 0))
+    mask = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
+    return builder.shuffle_vector(one, ir.Constant(_VECTOR, ir.Undefined), mask)
+
+
+def _is_row(array):
+    return isinstance(array, types.Array) and array.dtype == types.float32 and array.ndim == 1 and array.layout == "C"
+
+
+@intrinsic
+def load(typing, array, index):
+    """array[index:index + 16] of a contiguous float32 array, any alignment."""
+    if not _is_row(array):
+        return None
+
+    def build(context, builder, signature, args):
+        value = builder.load(_address(context, builder, signature.args[0], *args))
+        value.align = 4
+        return value
+    return lanes(array, types.int64), build
+
+
+@intrinsic
+def store(typing, array, index, value):
+    """array[index:index + 16] = value."""
+    if not _is_row(array) or value != lanes:
+        return None
+
+    def build(context, builder, signature, args):
+        builder.store(args[2], _address(context, builder, signature.args[0], *args[:2])).align = 4
+        return context.get_dummy_value()
+    return types.void(array, types.int64, lanes), build
+
+
+@intrinsic
+def fill(typing, number):
+    """Sixteen times one float32."""
+    return lanes(types.float32), lambda context, builder, signature, args: _splat(builder, args[0])
+
+
+@intrinsic
+def fma(typing, a, b, c):
+    """a * b + c, rounded once."""
+    def build(context, builder, signature, args):
+        function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(_VECTOR, [_VECTOR] * 3), f"llvm.fma.v{LANES}f32")
+        return builder.call(function, args)
+    return lanes(lanes, lanes, lanes), build
+
+
+@intrinsic
+def add(typing, a, b):
+    """a + b."""
+    return lanes(lanes, lanes), lambda context, builder, signature, args: builder.fadd(*args)
+
+
+@intrinsic
+def smaller(typing, a, b):
+    """The smaller of each pair of lanes."""
+    def build(context, builder, signature, args):
+        return builder.select(builder.fcmp_ordered("<", *args), *args)
+    return lanes(lanes, lanes), build
+
+
+@intrinsic
+def any_above(typing, a, b):
+    """Whether a lane of a is above its partner in b."""
+    def build(context, builder, signature, args):
+        bits = builder.bitcast(builder.fcmp_ordered(">", *args), ir.IntType(LANES))
+        return builder.icmp_unsigned("!=", bits, ir.Constant(ir.IntType(LANES), 0))
+    return types.boolean(lanes, lanes), build
+
+
+if numba.config.DISABLE_JIT:
+    def load(array, index):  # noqa: F811
+        return array[index:index + LANES].copy()
+
+    def store(array, index, value):  # noqa: F811
+        array[index:index + LANES] = value
+
+    def fill(number):  # noqa: F811
+        return np.full(LANES, number, np.float32)
+
+    def fma(a, b, c):  # noqa: F811
+        return (a.astype(np.float64) * b + c).astype(np.float32)
+
+    def add(a, b):  # noqa: F811
+        return a + b
+
+    smaller = np.minimum
+
+    def any_above(a, b):  # noqa: F811
+        return bool((a > b).any())
