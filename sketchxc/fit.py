@@ -3,7 +3,7 @@ import numpy as np
 
 from . import lookup, mach, optim, sparse
 
-STEPS = 16  # pieces of a pass: the learning rate falls and progress is reported after each
+PIECE = 1 << 19  # nonzeros between two reports of progress
 
 
 def untrained(plan, n_features, n_labels):
@@ -31,15 +31,16 @@ def fit(model, plan, x, labels, *, state=None, progress=None):
     x, labels = sparse.rows(x, name="x"), sparse.rows(labels, model.lookup.n_labels, name="labels")
     n = x.indptr.size - 1
     rng = np.random.default_rng(plan.seed)
+    pieces = 1 + x.indices.size // PIECE
+    piece = -(-n // (pieces * plan.batch)) * plan.batch
     mean = 0.0
     for epoch in range(plan.epochs):
         order = rng.permutation(n)
-        piece = max(plan.batch, -(-n // (STEPS * plan.batch)) * plan.batch)
         mean = 0.0
         for start in range(0, n, piece):
             part = order[start:start + piece]
-            rate = opt.lr * (1.0 - (epoch + start / n) / plan.epochs)
-            loss = module.train(model, opt._replace(lr=rate), state, x, labels, part, batch=plan.batch)
+            first, last = (opt.lr * (1.0 - (epoch + place / n) / plan.epochs) for place in (start, start + part.size))
+            loss = module.train(model, opt._replace(lr=first), state, x, labels, part, batch=plan.batch, last_lr=last, check=False)
             if not np.isfinite(loss):
                 raise FloatingPointError(f"the loss became {loss} in epoch {epoch + 1}: take a lower learning rate than {plan.lr:g}")
             mean += loss * part.size / n

@@ -60,24 +60,29 @@ def slots(opt, model):
     return MachSlots(optim.slots(opt, model.weights.shape), optim.slots(opt, model.biases.shape))
 
 
-def train(model, opt, state, x, labels, order, *, batch=64):
+def train(model, opt, state, x, labels, order, *, batch=64, last_lr=None, check=True):
     """One pass of mini-batch training over the rows `order`, in place.
 
     opt : Optimizer.  state : MachSlots.  x : Rows (n, n_features).  labels : Rows (n, n_labels), values ignored.
     order : integers (m,), row numbers in the order of the pass.  batch : int, rows a step; gradients are means over the batch.
+    last_lr : float, learning rate that a straight line from opt.lr reaches at the end of the pass; None keeps opt.lr.
+    check : whether the entries of x and labels are looked at; their shapes always are.
     Returns the mean loss of a row: with logistic loss summed over the buckets, in both cases averaged over the repetitions.
     Raises ValueError if the numbers of rows, features or labels do not fit.
     Source: Medini et al. 2019, algorithm 1; several labels of a row in one bucket count once."""
-    x, labels = _check_data(model, x, labels)
+    x, labels = _check_data(model, x, labels, check)
     order = _check.array(order, "order", np.int64, 1)
     batch = _check.integer(batch, "batch", 1)
     if order.size and (order.min() < 0 or order.max() >= x.indptr.size - 1):
         raise ValueError(f"order must hold row numbers between 0 and {x.indptr.size - 2}")
-    total = 0.0
+    total, done = 0.0, 0
     for part in _chunks(x, order, batch):
-        rows, targets = sparse.take(x, part), sparse.take(labels, part)
+        rows, targets = sparse.take(x, part, check=False), sparse.take(labels, part, check=False)
         steps = -(-part.size // batch)
         hypers = optim.hyper(opt, int(state.weights.steps[0]) + 1, steps)
+        if last_lr is not None:
+            hypers[:, 0] = opt.lr + (last_lr - opt.lr) * (done + batch * np.arange(steps)) / order.size
+        done += part.size
         if model.feature_seeds.size:
             for r in range(model.lookup.reps):
                 total += _train_chunk(model, opt.rule, state, hypers, _hashed(model, rows, r), targets, batch, (r, r + 1))
@@ -174,15 +179,15 @@ def _chunks(x, order, batch):
         start = stop
 
 
-def _check_features(model, x):
-    x = sparse.rows(x)
+def _check_features(model, x, check=True):
+    x = sparse.rows(x, check=check)
     if x.width != model.n_features:
         raise ValueError(f"x must have {model.n_features} columns as in training, not {x.width}")
     return x
 
 
-def _check_data(model, x, labels):
-    x, labels = _check_features(model, x), sparse.rows(labels, model.lookup.n_labels)
+def _check_data(model, x, labels, check):
+    x, labels = _check_features(model, x, check), sparse.rows(labels, model.lookup.n_labels, check=check, name="labels")
     if labels.indptr.size != x.indptr.size:
         raise ValueError(f"labels must have as many rows as x, {x.indptr.size - 1}, not {labels.indptr.size - 1}")
     return x, labels
