@@ -22,7 +22,8 @@ def zipf_rows(rng, n, width, nonzeros):
 def training(rounds, smoke):
     """GFLOP/s of one pass for shapes from a small set whose weights fit the caches to a large one whose weights do not."""
     rng = np.random.default_rng(0)
-    shapes = [("tags: 1,836 features, 69 nonzeros, R=16, B=32", 1836, 69, 16, 32), ("1,836 features, 69 nonzeros, R=8, B=256", 1836, 69, 8, 256),
+    shapes = [("tags: 1,836 features, 69 nonzeros, R=16, B=32", 1836, 69, 16, 32),
+              ("1,836 features, 69 nonzeros, R=8, B=256", 1836, 69, 8, 256),
               ("titles: 93,039 features, 12 nonzeros, R=8, B=512", 93039, 12, 8, 512)]
     tasks, work = {}, {}
     for name, width, nonzeros, reps, buckets in shapes[:1] if smoke else shapes:

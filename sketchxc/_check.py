@@ -24,7 +24,8 @@ def real(value, name, low=None, high=None, *, open_low=False):
         raise TypeError(f"{name} must be a number, not {type(value).__name__}") from None
     below = low is not None and (number <= low if open_low else number < low)
     if not np.isfinite(number) or below or (high is not None and number > high):
-        wanted = "finite" if low is None else f"{'above' if open_low else 'at least'} {low}" + ("" if high is None else f" and at most {high}")
+        wanted = "finite" if low is None else f"{'above' if open_low else 'at least'} {low}"
+        wanted += "" if high is None else f" and at most {high}"
         raise ValueError(f"{name} must be {wanted}, not {number}")
     return number
 

@@ -60,9 +60,9 @@ def _train(args):
     rows -= int(round(rows * args.validation))
     start = time.perf_counter()
     classifier, plan, scores = pipeline.train(
-        data, labels, names=names, validation=args.validation, seed=args.seed, threads=_threads(args), budget=args.memory, progress=progress,
-        report=report, dry_run=args.dry_run, kind=args.model, reps=args.repetitions, buckets=args.buckets, hidden=args.hidden,
-        epochs=args.epochs, lr=args.learning_rate, batch=args.batch_size, optimizer=args.optimizer)
+        data, labels, names=names, validation=args.validation, seed=args.seed, threads=_threads(args), budget=args.memory,
+        progress=progress, report=report, dry_run=args.dry_run, kind=args.model, reps=args.repetitions, buckets=args.buckets,
+        hidden=args.hidden, epochs=args.epochs, lr=args.learning_rate, batch=args.batch_size, optimizer=args.optimizer)
     if args.dry_run:
         return
     if bar is not None:
@@ -74,7 +74,8 @@ def _train(args):
     if not args.quiet:
         if scores:
             print("validation " + "  ".join(f"P@{k} {value:.2f}" for k, value in scores.items()), file=sys.stderr)
-        print(f"wrote {args.output}, {megabytes(os.path.getsize(args.output))}, trained in {time.perf_counter() - start:.1f} s", file=sys.stderr)
+        print(f"wrote {args.output}, {megabytes(os.path.getsize(args.output))}, trained in {time.perf_counter() - start:.1f} s",
+              file=sys.stderr)
 
 
 def _predict(args):
@@ -175,9 +176,9 @@ def _parser():
     parser = argparse.ArgumentParser(prog="sketchxc", description="Extreme classification in log memory.")
     verbs = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    verb = verbs.add_parser("train", help="train a model on a file", description="Train a model on a file of sparse rows or labelled texts.")
+    verb = verbs.add_parser("train", help="train a model on a file", description="Train a model on sparse rows or labelled texts.")
     verb.set_defaults(run=_train)
-    verb.add_argument("train", metavar="TRAIN", help="rows `l,l f:v f:v` (Extreme Classification Repository) or lines `label,label<TAB>text`")
+    verb.add_argument("train", metavar="TRAIN", help="rows `l,l f:v f:v` or lines `label,label<TAB>text`")
     verb.add_argument("-o", "--output", metavar="MODEL", required=True, help="model file to write")
     verb.add_argument("--model", choices=("mach", "linear"), default="mach", help="linear is one-vs-all (default: mach)")
     verb.add_argument("--buckets", type=int, metavar="B", help="buckets per repetition (default: by the number of labels)")

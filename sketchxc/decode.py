@@ -21,7 +21,8 @@ def top_k(scores, lookup, k, *, how="logit", softmax=False, top=None, least=2, t
     """Best k labels of every row.
 
     scores : float32 (reps, n, buckets), logits; overwritten by what is aggregated.  lookup : Lookup.  k : int, at most n_labels.
-    how : "logit" (mean of logits), "mean" (of probabilities), "unbiased", "log" (mean log-probability), "min" or "median" (of probabilities).
+    how : "logit" (mean of logits), "mean" (of probabilities), "unbiased", "log" (mean log-probability), "min" or "median" (of
+        probabilities).
     softmax : whether probabilities are softmax over a repetition's buckets, not a sigmoid of each.
     top : None for all labels; or int, the buckets per repetition whose labels are candidates (pruned decoding).
     least : int, in how many repetitions' best buckets a candidate must be; relaxed for rows that would get fewer than k.

@@ -10,7 +10,10 @@ def untrained(plan, n_features, n_labels):
     """Model of a plan before training: Mach, or Shallow for hidden layers.
 
     plan : Plan.  n_features, n_labels : int."""
-    labels = lookup.identity(n_labels) if plan.kind == "linear" else lookup.hashed(n_labels, reps=plan.reps, buckets=plan.buckets, seed=plan.seed)
+    if plan.kind == "linear":
+        labels = lookup.identity(n_labels)
+    else:
+        labels = lookup.hashed(n_labels, reps=plan.reps, buckets=plan.buckets, seed=plan.seed)
     width = plan.width or None
     if plan.hidden:
         from . import shallow

@@ -113,7 +113,8 @@ def first_row(x):
     return sparse.take(x, np.arange(min(1, x.indptr.size - 1)))
 
 
-def train(data, labels, *, names=None, validation=0.0, seed=0, threads=1, budget=None, progress=None, dry_run=False, report=None, **settings):
+def train(data, labels, *, names=None, validation=0.0, seed=0, threads=1, budget=None, progress=None, dry_run=False, report=None,
+          **settings):
     """Train a classifier on texts or rows of numbers, with every setting that is not given chosen by `plan`.
 
     data : list of str, or Rows.  labels : Rows.  names : list of str, the label names.  validation : float in [0, 1), share of the rows

@@ -140,7 +140,7 @@ def _parameters(cells, reps, buckets, hidden):
 
 
 def _pace(rows):
-    """Learning rate of plain descent, for rows of length 1 in batches of 32, and passes: chosen on validation rows of sets of 4 thousand, 17
-    thousand and 580 thousand rows. Small sets overfit at the pace that large ones need."""
+    """Learning rate of plain descent, for rows of length 1 in batches of 32, and passes: chosen on validation rows of sets of 4 thousand,
+    17 thousand and 580 thousand rows. Small sets overfit at the pace that large ones need."""
     growth = (rows / 5000) ** 0.25
     return float(np.clip(20 * growth, 20, 60)), int(np.clip(round(12 / growth), 4, 12))

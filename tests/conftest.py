@@ -3,6 +3,7 @@ import os
 
 from hypothesis import HealthCheck, settings
 
-settings.register_profile("sketchxc", deadline=None, derandomize=True, max_examples=25 if os.environ.get("NUMBA_DISABLE_JIT") == "1" else 100,
+EXAMPLES = 25 if os.environ.get("NUMBA_DISABLE_JIT") == "1" else 100
+settings.register_profile("sketchxc", deadline=None, derandomize=True, max_examples=EXAMPLES,
                           suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 settings.load_profile("sketchxc")

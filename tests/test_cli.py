@@ -137,9 +137,11 @@ def test_dry_run_prints_the_plan_and_writes_nothing(xc, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("content, message", [
-    ("2 3 2\n0 0:1\n1 x:1\n", "train.txt:3: found"), ("2 3 2\n0 0:1\n5 1:1\n", "train.txt:3: found"), ("3 3 2\n0 0:1\n1 1:1\n", "train.txt:"),
+    ("2 3 2\n0 0:1\n1 x:1\n", "train.txt:3: found"), ("2 3 2\n0 0:1\n5 1:1\n", "train.txt:3: found"),
+    ("3 3 2\n0 0:1\n1 1:1\n", "train.txt:"),
     ("2 3 2\n0 0:1\n1 7:1\n", "train.txt:3: found"), ("2 3 2\n0 0:nan\n1 1:1\n", "train.txt:2: found"), ("", "empty"),
-    ("2 3 2\n0 0:1\n1 1:1 1:2\n", "train.txt:3: found"), ("2 3 2\n0 -1:1\n1 1:1\n", "train.txt:2: found"), ("2 3 2\n 0:1\n 1:1\n", "labels must hold")])
+    ("2 3 2\n0 0:1\n1 1:1 1:2\n", "train.txt:3: found"), ("2 3 2\n0 -1:1\n1 1:1\n", "train.txt:2: found"),
+    ("2 3 2\n 0:1\n 1:1\n", "labels must hold")])
 def test_bad_training_files_are_named(tmp_path, capsys, content, message):
     (tmp_path / "train.txt").write_text(content)
     assert run("train", tmp_path / "train.txt", "-o", tmp_path / "model", "--quiet") == 1

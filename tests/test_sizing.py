@@ -52,7 +52,8 @@ def test_text_names_sizes_and_warnings():
 
 
 @pytest.mark.parametrize("change, message", [
-    (dict(rows=0), "rows must be at least 1"), (dict(labels=0), "labels must be at least 1"), (dict(features=0), "features must be at least 1"),
+    (dict(rows=0), "rows must be at least 1"), (dict(labels=0), "labels must be at least 1"),
+    (dict(features=0), "features must be at least 1"),
     (dict(kind="tree"), "kind must be one of"), (dict(optimizer="lion"), "optimizer must be one of"), (dict(loss="hinge"), "loss must be"),
     (dict(lr=-1.0), "lr must be above 0"), (dict(epochs=0), "epochs must be at least 1"), (dict(batch=0), "batch must be at least 1"),
     (dict(budget=1000), "budget allows"), (dict(buckets=0), "buckets must be at least 1"), (dict(reps=0), "reps must be at least 1"),

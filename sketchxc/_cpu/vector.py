@@ -125,7 +125,7 @@ if numba.config.DISABLE_JIT:
     def add(a, b):  # noqa: F811
         return a + b
 
-    smaller = np.minimum
+    smaller = np.minimum  # noqa: F811
 
     def any_above(a, b):  # noqa: F811
         return bool((a > b).any())
