@@ -14,6 +14,15 @@ from sketchxc import lookup
 from sketchxc._cpu import lookup as kernels
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Hundreds of tiny examples: waking a second thread for each costs more than all of them."""
+    before = numba.get_num_threads()
+    numba.set_num_threads(1)
+    yield
+    numba.set_num_threads(before)
+
+
 @st.composite
 def tables(draw):
     """An int32 table and its number of buckets, some of them perhaps empty."""
