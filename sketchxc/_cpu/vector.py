@@ -31,9 +31,9 @@ class _Model(models.PrimitiveModel):
         super().__init__(manager, kind, _VECTOR)
 
 
-def _address(context, builder, array_type, array, index):
+def _address(context, builder, array_type, array, index, kind=_VECTOR):
     data = context.make_array(array_type)(context, builder, array).data
-    return builder.bitcast(builder.gep(data, [index]), _VECTOR.as_pointer())
+    return builder.bitcast(builder.gep(data, [index]), kind.as_pointer())
 
 
 def _splat(builder, value):
@@ -46,9 +46,19 @@ def _is_row(array):
     return isinstance(array, types.Array) and array.dtype == types.float32 and array.ndim == 1 and array.layout == "C"
 
 
+def _is_bytes(array):
+    return isinstance(array, types.Array) and array.dtype == types.int8 and array.ndim == 1 and array.layout == "C"
+
+
 @intrinsic
 def load(typing, array, index):
-    """array[index:index + 16] of a contiguous float32 array, any alignment."""
+    """array[index:index + 16] of a contiguous float32 or int8 array, any alignment, as float32."""
+    if _is_bytes(array):
+        def convert(context, builder, signature, args):
+            value = builder.load(_address(context, builder, signature.args[0], *args, ir.VectorType(ir.IntType(8), LANES)))
+            value.align = 1
+            return builder.sitofp(value, _VECTOR)
+        return lanes(array, types.int64), convert
     if not _is_row(array):
         return None
 
@@ -93,6 +103,33 @@ def add(typing, a, b):
 
 
 @intrinsic
+def total(typing, a):
+    """Sum of the lanes: halves onto each other, then quarters, eighths and the last two."""
+    def build(context, builder, signature, args):
+        value, width = args[0], LANES
+        while width > 1:
+            width //= 2
+            low, high = (ir.Constant(ir.VectorType(ir.IntType(32), width), list(range(at, at + width))) for at in (0, width))
+            empty = ir.Constant(value.type, ir.Undefined)
+            value = builder.fadd(builder.shuffle_vector(value, empty, low), builder.shuffle_vector(value, empty, high))
+        return builder.extract_element(value, ir.Constant(ir.IntType(32), 0))
+    return types.float32(lanes), build
+
+
+@intrinsic
+def prefetch(typing, array, index):
+    """Ask for the cache line of array[index], for reading and writing; no effect on any result, also outside the array."""
+    def build(context, builder, signature, args):
+        word = ir.IntType(32)
+        address = _address(context, builder, signature.args[0], *args, ir.IntType(8))
+        kind = ir.FunctionType(ir.VoidType(), [ir.IntType(8).as_pointer(), word, word, word])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        builder.call(function, [address, ir.Constant(word, 1), ir.Constant(word, 3), ir.Constant(word, 1)])
+        return context.get_dummy_value()
+    return types.void(array, types.int64), build
+
+
+@intrinsic
 def smaller(typing, a, b):
     """The smaller of each pair of lanes."""
     def build(context, builder, signature, args):
@@ -111,7 +148,7 @@ def any_above(typing, a, b):
 
 if numba.config.DISABLE_JIT:
     def load(array, index):  # noqa: F811
-        return array[index:index + LANES].copy()
+        return array[index:index + LANES].astype(np.float32)
 
     def store(array, index, value):  # noqa: F811
         array[index:index + LANES] = value
@@ -124,6 +161,14 @@ if numba.config.DISABLE_JIT:
 
     def add(a, b):  # noqa: F811
         return a + b
+
+    def total(a):  # noqa: F811
+        while a.size > 1:
+            a = a[:a.size // 2] + a[a.size // 2:]
+        return a[0]
+
+    def prefetch(array, index):  # noqa: F811
+        pass
 
     smaller = np.minimum  # noqa: F811
 
