@@ -58,14 +58,7 @@ def enable_cache(folder=None):
     """
     if numba.config.DISABLE_JIT:
         return None
-    if folder is None:
-        base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-        folder = os.path.join(base, "sketchxc")
-    package = pathlib.Path(__file__).parent
-    digest = hashlib.sha256(numba.__version__.encode())
-    for source in sorted(package.rglob("*.py")):
-        digest.update(source.relative_to(package).as_posix().encode() + b"\0" + source.read_bytes())
-    place = os.path.join(folder, digest.hexdigest()[:16])
+    place = os.path.join(cache_folder(folder), source_digest())
     try:
         os.makedirs(place, exist_ok=True)
     except OSError:  # a read-only home: compile anew, as without a cache
@@ -77,3 +70,18 @@ def enable_cache(folder=None):
     finally:
         numba.config.CACHE_DIR = before
     return place
+
+
+def cache_folder(folder=None):
+    """`folder`, or the package's folder in the user's cache folder, which may not exist yet."""
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    return folder or os.path.join(base, "sketchxc")
+
+
+def source_digest():
+    """Hexadecimal digest of every source file of the package and of Numba's version."""
+    package = pathlib.Path(__file__).parent
+    digest = hashlib.sha256(numba.__version__.encode())
+    for source in sorted(package.rglob("*.py")):
+        digest.update(source.relative_to(package).as_posix().encode() + b"\0" + source.read_bytes())
+    return digest.hexdigest()[:16]
