@@ -1,0 +1,79 @@
+"""Types: what every function of the scalar layer returns when compiled, for arguments of the documented types."""
+import importlib
+import pkgutil
+
+import numba
+import numpy as np
+import pytest
+from numba import types
+from numba.core.dispatcher import Dispatcher
+
+import sketchxc._scalar
+
+pytestmark = pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="nothing is compiled")
+U32, U64, I64, F32 = np.uint32(7), np.uint64(7), 7, np.float32(7)
+HYPER = np.array([0.1, 0.1, 0.001, 1e-8, 1, 1], np.float32)
+
+RETURNS = {
+    "hashing": {
+        "mix64": ((U64,), types.uint64),
+        "splitmix64": ((U64,), types.uint64),
+        "bucket": ((U64, I64), types.int64),
+        "side": ((U64,), types.int64),
+        "cell": ((U64, U64, I64), types.int64),
+        "rotate64": ((U64, U64), types.uint64),
+        "xxh64_round": ((U64, U64), types.uint64),
+        "xxh64_join": ((U64, U64), types.uint64),
+        "xxh64_eight": ((U64, U64), types.uint64),
+        "xxh64_one": ((U64, U64), types.uint64),
+        "xxh64_tail": ((U64, U64, I64), types.uint64),
+        "xxh64_end": ((U64,), types.uint64),
+        "murmur3_word": ((U32,), types.uint32),
+        "murmur3_block": ((U32, U32), types.uint32),
+        "murmur3_end": ((U32, U32), types.uint32),
+        "official_bucket": ((I64, I64, I64), types.int64),
+    },
+    "loss": {
+        "exp32": ((F32,), types.float32),
+        "log32": ((F32,), types.float32),
+        "sigmoid": ((F32,), types.float32),
+    },
+    "optim": {
+        "delta": ((I64, HYPER, F32, F32, F32), types.UniTuple(types.float32, 3)),
+    },
+    "files": {
+        "scaled": ((I64, I64, True), types.Tuple((types.float32, types.boolean))),
+        "shortest": ((F32,), types.UniTuple(types.int64, 2)),
+    },
+}
+CASES = [(module, name, *case) for module, functions in RETURNS.items() for name, case in functions.items()]
+
+
+def scalars():
+    """(module, name) of every compiled function that a file of the scalar layer defines."""
+    for found in pkgutil.iter_modules(sketchxc._scalar.__path__):
+        module = importlib.import_module(f"sketchxc._scalar.{found.name}")
+        for name, value in vars(module).items():
+            if isinstance(value, Dispatcher) and value.py_func.__module__ == module.__name__:
+                yield found.name, name
+
+
+def returned(function, arguments):
+    """Compiled return type for exactly these arguments, whatever else the function was compiled for before."""
+    function(*arguments)
+    return function.overloads[tuple(numba.typeof(argument) for argument in arguments)].signature.return_type
+
+
+@pytest.mark.parametrize("module, name, arguments, wanted", CASES, ids=[f"{case[0]}.{case[1]}" for case in CASES])
+def test_return_type(module, name, arguments, wanted):
+    assert returned(getattr(importlib.import_module(f"sketchxc._scalar.{module}"), name), arguments) == wanted
+
+
+def test_every_scalar_has_a_case():
+    assert sorted(scalars()) == sorted(case[:2] for case in CASES)
+
+
+def test_a_stray_constant_would_be_seen():
+    """What the cases guard against: one Python float makes float64 of float32, one int makes another type of uint64."""
+    assert returned(numba.njit(lambda x: x * 0.1), (F32,)) == types.float64
+    assert returned(numba.njit(lambda x: x + 1), (U64,)) != types.uint64
