@@ -1,7 +1,8 @@
 """Training and scores of low-rank factors of (row, label) pairs.
 
-A repetition walks through the rows one after the other and belongs to one thread, so its bits do not depend on the number of threads. The
-rows of factors that a step touches lie anywhere in memory: they are asked for while the step before is computed.
+A repetition walks through the rows one after the other and belongs to one thread, so its bits do not depend on the number of threads.
+Vectors are read in tiles of 64 numbers that keep their sums in registers, the rest of a vector in tiles of 16. Asking for the vectors of
+the next row in advance made it slower: most rows meet frequent features and labels, which stay in the cache.
 """
 import math
 
@@ -11,17 +12,17 @@ from numba import prange
 from .._jit import loop_vector, serial, serial_vector
 from .._scalar.hashing import bucket, cell, mix64
 from .._scalar.loss import exp32
-from .vector import add, fill, fma, load, prefetch, store, total
+from .vector import add, fill, fma, load, store, total
 
 
 @serial_vector
-def combine(table, dim, places, values, start, scales, scaled, out):
+def combine(table, dim, places, count, values, start, scales, scaled, out):
     """out = sum over k of values[start + k] * table row places[k], in the order of k; `scaled` rows have a factor of their own."""
     zero = fill(np.float32(0.0))
     j = 0
     while j + 64 <= dim:
         a0, a1, a2, a3 = zero, zero, zero, zero
-        for k in range(places.size):
+        for k in range(count):
             p = places[k] * dim + j
             x = fill(values[start + k] * scales[places[k]] if scaled else values[start + k])
             a0, a1 = fma(x, load(table, p), a0), fma(x, load(table, p + 16), a1)
@@ -33,7 +34,7 @@ def combine(table, dim, places, values, start, scales, scaled, out):
         j += 64
     while j < dim:
         a0 = zero
-        for k in range(places.size):
+        for k in range(count):
             x = fill(values[start + k] * scales[places[k]] if scaled else values[start + k])
             a0 = fma(x, load(table, places[k] * dim + j), a0)
         store(out, j, a0)
@@ -57,14 +58,14 @@ def product(table, p, row, dim):
 
 
 @serial_vector
-def exchange(table, dim, places, slopes, steps, row, out):
+def exchange(table, dim, places, count, slopes, steps, row, out):
     """out = sum over k of slopes[k] * table row places[k]; each of those rows moves by steps[k] * row right after it was read."""
     zero = fill(np.float32(0.0))
     j = 0
     while j + 64 <= dim:
         h0, h1, h2, h3 = load(row, j), load(row, j + 16), load(row, j + 32), load(row, j + 48)
         a0, a1, a2, a3 = zero, zero, zero, zero
-        for k in range(places.size):
+        for k in range(count):
             p = places[k] * dim + j
             e, f = fill(slopes[k]), fill(steps[k])
             v0, v1, v2, v3 = load(table, p), load(table, p + 16), load(table, p + 32), load(table, p + 48)
@@ -80,7 +81,7 @@ def exchange(table, dim, places, slopes, steps, row, out):
         j += 64
     while j < dim:
         a0, h0 = zero, load(row, j)
-        for k in range(places.size):
+        for k in range(count):
             p = places[k] * dim + j
             v0 = load(table, p)
             a0 = fma(fill(slopes[k]), v0, a0)
@@ -90,12 +91,12 @@ def exchange(table, dim, places, slopes, steps, row, out):
 
 
 @serial_vector
-def push(table, dim, places, steps, row):
+def push(table, dim, places, count, steps, row):
     """Table row places[k] moves by steps[k] * row."""
     j = 0
     while j + 64 <= dim:
         g0, g1, g2, g3 = load(row, j), load(row, j + 16), load(row, j + 32), load(row, j + 48)
-        for k in range(places.size):
+        for k in range(count):
             p = places[k] * dim + j
             f = fill(steps[k])
             store(table, p, fma(f, g0, load(table, p)))
@@ -105,33 +106,33 @@ def push(table, dim, places, steps, row):
         j += 64
     while j < dim:
         g0 = load(row, j)
-        for k in range(places.size):
+        for k in range(count):
             p = places[k] * dim + j
             store(table, p, fma(fill(steps[k]), g0, load(table, p)))
         j += 16
 
 
 @serial
-def locate(indices, start, stop, seed, width, hashed, out):
-    """Table rows of the columns indices[start:stop]: the columns themselves, or hashed into `width` cells."""
-    for k in range(start, stop):
-        out[k - start] = cell(np.uint64(indices[k]), seed, width) if hashed else np.int64(indices[k])
+def locate(indices, start, count, seed, width, hashed, out):
+    """Table rows of the columns indices[start:start + count]: the columns themselves, or hashed into `width` cells."""
+    for k in range(count):
+        out[k] = cell(np.uint64(indices[start + k]), seed, width) if hashed else np.int64(indices[start + k])
 
 
 @serial
-def draw(key, labels, start, stop, shortlist, near, far, n_labels, out):
-    """Labels of one step: labels[start:stop], then `near` draws from the shortlist and `far` from all labels.
+def draw(key, labels, start, positives, shortlist, i, near, far, n_labels, out):
+    """Labels of one step: labels[start:start + positives], then `near` draws from shortlist[i] and `far` from all labels.
 
     Draws that are a label of the row, and empty places of the shortlist, are left out. Returns the number of labels in `out`."""
-    count = stop - start
-    for k in range(count):
+    count = positives
+    for k in range(positives):
         out[k] = labels[start + k]
     for q in range(near + far):
         drawn = mix64(key ^ np.uint64(q))
-        label = np.int64(shortlist[bucket(drawn, shortlist.size)]) if q < near else bucket(drawn, n_labels)
+        label = np.int64(shortlist[i, bucket(drawn, shortlist.shape[1])]) if q < near else bucket(drawn, n_labels)
         fresh = label >= 0
-        for k in range(start, stop):
-            fresh = fresh and labels[k] != label
+        for k in range(positives):
+            fresh = fresh and out[k] != label
         if fresh:
             out[count] = label
             count += 1
@@ -139,88 +140,69 @@ def draw(key, labels, start, stop, shortlist, near, far, n_labels, out):
 
 
 @serial_vector
-def softmax_slopes(scores, positives):
+def softmax_slopes(scores, count, positives):
     """Scores of one step become the slopes of its loss, upward: share of the target minus share of the softmax, times sqrt(positives).
 
     Returns the loss: sqrt(positives) times the cross-entropy between the softmax and a target spread evenly over the first `positives`."""
     top = scores[0]
     picked = np.float32(0.0)
-    for k in range(scores.size):
+    for k in range(count):
         top = scores[k] if scores[k] > top else top
         picked += scores[k] if k < positives else np.float32(0.0)
-    for k in range(scores.size):
+    for k in range(count):
         scores[k] = exp32(scores[k] - top)
     mass = np.float32(0.0)
-    for k in range(scores.size):
+    for k in range(count):
         mass += scores[k]
     root = np.float32(math.sqrt(positives))
     factor = root / mass
     target = root / np.float32(positives)
-    for k in range(scores.size):
+    for k in range(count):
         scores[k] = (target if k < positives else np.float32(0.0)) - scores[k] * factor
     return root * (top + math.log(mass) - picked / np.float32(positives))
-
-
-@serial
-def ask(table, dim, places):
-    """Prefetch table rows."""
-    for k in range(places.size):
-        p = places[k] * dim
-        for j in range(0, dim, 16):
-            prefetch(table, p + j)
 
 
 @serial_vector
 def pass_over(features, labels, feature_sums, label_sums, dim, key, seed, hashed, indptr, indices, values, label_ptr, label_ids, shortlist,
               order, lr, last_lr, near, far):
-    """One pass of one repetition over the rows `order`; returns the sum of the losses. Shapes: flat tables, sums of squares per table row."""
+    """One pass of one repetition over the rows `order`; returns the sum of the losses. Tables are flat, sums of squares one per vector."""
     most, longest = 0, 0
     for i in range(indptr.size - 1):
         most, longest = max(most, label_ptr[i + 1] - label_ptr[i]), max(longest, indptr[i + 1] - indptr[i])
-    places = np.empty((2, longest), np.int64)  # of the step's features; one line is filled while the other one is in use
-    picked = np.empty((2, most + near + far), np.int64)
-    counts = np.zeros(2, np.int64)
-    slopes, steps = np.empty(max(longest, picked.shape[1]), np.float32), np.empty(max(longest, picked.shape[1]), np.float32)
+    most += near + far
+    places, picked = np.empty(longest, np.int64), np.empty(most, np.int64)
+    slopes, steps = np.empty(most, np.float32), np.empty(max(most, longest), np.float32)
     hidden, gradient = np.empty(dim, np.float32), np.empty(dim, np.float32)
     loss = 0.0
-    for t in range(-1, order.size):
-        if t + 1 < order.size:
-            i = order[t + 1]
-            line = (t + 1) % 2
-            counts[line] = 0
-            size = indptr[i + 1] - indptr[i]
-            if size and label_ptr[i + 1] > label_ptr[i]:
-                locate(indices, indptr[i], indptr[i + 1], seed, feature_sums.size, hashed, places[line])
-                counts[line] = draw(mix64(key ^ np.uint64(t + 1)), label_ids, label_ptr[i], label_ptr[i + 1], shortlist[i], near, far,
-                                    label_sums.size, picked[line])
-                ask(features, dim, places[line, :size])
-                ask(labels, dim, picked[line, :counts[line]])
-        line = t % 2
-        if t < 0 or counts[line] == 0:
-            continue
+    for t in range(order.size):
         i = order[t]
+        start, nonzeros, positives = indptr[i], indptr[i + 1] - indptr[i], label_ptr[i + 1] - label_ptr[i]
+        if nonzeros == 0 or positives == 0:
+            continue
         rate = np.float32(lr + (last_lr - lr) * t / order.size)
-        at, on = places[line, :indptr[i + 1] - indptr[i]], picked[line, :counts[line]]
-        combine(features, dim, at, values, indptr[i], feature_sums, False, hidden)
-        for k in range(on.size):
-            slopes[k] = product(labels, on[k] * dim, hidden, dim)
-        loss += softmax_slopes(slopes[:on.size], label_ptr[i + 1] - label_ptr[i])
+        locate(indices, start, nonzeros, seed, feature_sums.size, hashed, places)
+        count = draw(mix64(key ^ np.uint64(t)), label_ids, label_ptr[i], positives, shortlist, i, near, far, label_sums.size, picked)
+        combine(features, dim, places, nonzeros, values, start, feature_sums, False, hidden)
+        for k in range(count):
+            slopes[k] = product(labels, picked[k] * dim, hidden, dim)
+        loss += softmax_slopes(slopes, count, positives)
         kept = 0
-        for k in range(on.size):
+        for k in range(count):
             e = slopes[k]
             if abs(e) >= np.float32(1e-3):
-                label_sums[on[k]] += e * e
-                on[kept] = on[k]
+                label = picked[k]
+                label_sums[label] += e * e
+                picked[kept] = label
                 slopes[kept] = e
-                steps[kept] = rate * e / math.sqrt(label_sums[on[k]])
+                steps[kept] = rate * e / math.sqrt(label_sums[label])
                 kept += 1
-        exchange(labels, dim, on[:kept], slopes, steps, hidden, gradient)
+        exchange(labels, dim, picked, kept, slopes, steps, hidden, gradient)
         size = np.float32(4.0) / np.float32(dim) * product(gradient, 0, gradient, dim)
-        for k in range(at.size):
-            x = values[indptr[i] + k]
-            feature_sums[at[k]] += x * x * size
-            steps[k] = rate * x / math.sqrt(feature_sums[at[k]])
-        push(features, dim, at, steps, gradient)
+        for k in range(nonzeros):
+            x, p = values[start + k], places[k]
+            feature_sums[p] += x * x * size
+            steps[k] = rate * x / math.sqrt(feature_sums[p])
+        push(features, dim, places, nonzeros, steps, gradient)
     return loss
 
 
@@ -246,12 +228,12 @@ def scores(features, labels, feature_scales, label_scales, scaled, seeds, hashed
             longest = max(longest, indptr[i + 1] - indptr[i])
         places = np.empty(longest, np.int64)
         for i in range(b * n // blocks, (b + 1) * n // blocks):
-            at = places[:indptr[i + 1] - indptr[i]]
+            nonzeros = indptr[i + 1] - indptr[i]
             for j in range(out.shape[1]):
                 out[i, j] = np.float32(0.0) if shortlist[i, j] >= 0 else np.float32(-np.inf)
             for r in range(reps):
-                locate(indices, indptr[i], indptr[i + 1], seeds[r], width, hashed, at)
-                combine(features[r].reshape(-1), dim, at, values, indptr[i], feature_scales[r], scaled, hidden[r])
+                locate(indices, indptr[i], nonzeros, seeds[r], width, hashed, places)
+                combine(features[r].reshape(-1), dim, places, nonzeros, values, indptr[i], feature_scales[r], scaled, hidden[r])
                 flat = labels[r].reshape(-1)
                 for j in range(out.shape[1]):
                     label = np.int64(shortlist[i, j])

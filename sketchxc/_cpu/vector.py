@@ -117,19 +117,6 @@ def total(typing, a):
 
 
 @intrinsic
-def prefetch(typing, array, index):
-    """Ask for the cache line of array[index], for reading and writing; no effect on any result, also outside the array."""
-    def build(context, builder, signature, args):
-        word = ir.IntType(32)
-        address = _address(context, builder, signature.args[0], *args, ir.IntType(8))
-        kind = ir.FunctionType(ir.VoidType(), [ir.IntType(8).as_pointer(), word, word, word])
-        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-        builder.call(function, [address, ir.Constant(word, 1), ir.Constant(word, 3), ir.Constant(word, 1)])
-        return context.get_dummy_value()
-    return types.void(array, types.int64), build
-
-
-@intrinsic
 def smaller(typing, a, b):
     """The smaller of each pair of lanes."""
     def build(context, builder, signature, args):
@@ -166,9 +153,6 @@ if numba.config.DISABLE_JIT:
         while a.size > 1:
             a = a[:a.size // 2] + a[a.size // 2:]
         return a[0]
-
-    def prefetch(array, index):  # noqa: F811
-        pass
 
     smaller = np.minimum  # noqa: F811
 
