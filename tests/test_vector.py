@@ -1,0 +1,124 @@
+"""Sixteen lanes: every operation against NumPy, at any alignment, compiled and as Python."""
+import math
+from fractions import Fraction
+
+import numba
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sketchxc._cpu import vector
+from sketchxc._cpu.vector import add, any_above, fill, fma, load, smaller, store, total
+
+NUMBERS = st.integers(0, 2**32).map(lambda seed: np.random.default_rng(seed).normal(0, 10, (3, 16)).astype(np.float32))
+
+
+@numba.njit
+def copied(source, at, target, to):
+    store(target, to, load(source, at))
+
+
+@numba.njit
+def repeated(number, out):
+    store(out, 0, fill(number))
+
+
+@numba.njit
+def fused(a, b, c, out):
+    store(out, 0, fma(load(a, 0), load(b, 0), load(c, 0)))
+
+
+@numba.njit
+def added(a, b, out):
+    store(out, 0, add(load(a, 0), load(b, 0)))
+
+
+@numba.njit
+def least(a, b, out):
+    store(out, 0, smaller(load(a, 0), load(b, 0)))
+
+
+@numba.njit
+def above(a, b):
+    return any_above(load(a, 0), load(b, 0))
+
+
+@numba.njit
+def summed(a):
+    return total(load(a, 0))
+
+
+def out_of(function, *arguments):
+    out = np.full(16, np.nan, np.float32)
+    function(*arguments, out)
+    return out
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int8])
+@given(st.integers(0, 24), st.integers(0, 24))
+def test_load_and_store_touch_sixteen_numbers_anywhere(dtype, at, to):
+    source, target = np.arange(-20, 20).astype(dtype), np.full(40, 99, np.float32)
+    copied(source, at, target, to)
+    wanted = np.full(40, 99, np.float32)
+    wanted[to:to + 16] = source[at:at + 16]
+    assert (target == wanted).all()
+
+
+def test_a_loaded_value_is_a_copy():
+    @numba.njit
+    def swapped(row):
+        a, b = load(row, 0), load(row, 16)
+        store(row, 0, b)
+        store(row, 16, a)
+    row = np.arange(32, dtype=np.float32)
+    swapped(row)
+    assert row.tolist() == [*range(16, 32), *range(16)]
+
+
+@given(NUMBERS)
+def test_arithmetic_of_lanes(numbers):
+    a, b, c = numbers
+    assert (out_of(added, a, b) == a + b).all()
+    assert (out_of(least, a, b) == np.minimum(a, b)).all()
+    assert (out_of(repeated, a[0]) == a[0]).all()
+    halves = a
+    while halves.size > 1:
+        halves = halves[:halves.size // 2] + halves[halves.size // 2:]
+    assert summed(a) == halves[0]
+    assert summed(a) == pytest.approx(math.fsum(a.tolist()), abs=1e-4)
+
+
+@given(NUMBERS)
+def test_fused_product_and_sum_round_once(numbers):
+    a, b, c = numbers
+    c = np.where(np.arange(16) % 2, c, -a * b).astype(np.float32)  # half of the sums cancel: all that is left is the rounding error
+    for x, y, z, found in zip(a, b, c, out_of(fused, a, b, c)):
+        exact = Fraction(float(x)) * Fraction(float(y)) + Fraction(float(z))
+        assert abs(Fraction(float(found)) - exact) <= Fraction(float(np.spacing(abs(found)))) / 2
+
+
+def test_any_above_sees_every_lane():
+    bar = np.arange(16, dtype=np.float32)
+    assert not above(bar, bar)
+    assert not above(np.full(16, -np.inf, np.float32), bar)
+    assert not above(np.full(16, np.nan, np.float32), bar)
+    for lane in range(16):
+        row = bar.copy()
+        row[lane] += 0.5
+        assert above(row, bar)
+        assert not above(bar, np.maximum(row, np.inf))
+
+
+@pytest.mark.compiled
+@pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="nothing is compiled")
+@pytest.mark.parametrize("array", [np.zeros(32), np.zeros((2, 16), np.float32), np.zeros(64, np.float32)[::2]])
+def test_other_arrays_are_rejected(array):
+    with pytest.raises(numba.TypingError):
+        copied(array, 0, np.zeros(16, np.float32), 0)
+    with pytest.raises(numba.TypingError):
+        copied(np.zeros(16, np.float32), 0, array, 0)
+
+
+def test_width():
+    assert vector.LANES == 16
