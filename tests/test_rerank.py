@@ -304,6 +304,7 @@ def test_initial_factors():
     assert not factors.labels.any()
     assert factors.features.ctypes.data % 64 == 0 and factors.labels.ctypes.data % 64 == 0
     assert factors.seeds.tolist() == naive_hashing.seeds(2, 4)
+    assert all((own == np.float32(0.1)).all() for own in rerank.slots(factors))
     assert rerank.init(20, 5, cells=50).features.shape[1] == 20
     assert not np.array_equal(factors.features[0], factors.features[1])
 
