@@ -16,16 +16,17 @@ def integer(value, name, low, high=None):
     return number
 
 
-def real(value, name, low=None, high=None, *, open_low=False):
-    """`value` as a finite float in [low, high] ((low, high] with `open_low`)."""
+def real(value, name, low=None, high=None, *, open_low=False, open_high=False):
+    """`value` as a finite float in [low, high]; without the ends that are open."""
     try:
         number = float(value)
     except (TypeError, ValueError):
         raise TypeError(f"{name} must be a number, not {type(value).__name__}") from None
     below = low is not None and (number <= low if open_low else number < low)
-    if not np.isfinite(number) or below or (high is not None and number > high):
+    above = high is not None and (number >= high if open_high else number > high)
+    if not np.isfinite(number) or below or above:
         wanted = "finite" if low is None else f"{'above' if open_low else 'at least'} {low}"
-        wanted += "" if high is None else f" and at most {high}"
+        wanted += "" if high is None else f" and {'below' if open_high else 'at most'} {high}"
         raise ValueError(f"{name} must be {wanted}, not {number}")
     return number
 

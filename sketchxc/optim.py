@@ -36,7 +36,7 @@ def sgd(lr=0.1):
 
 def momentum(lr=0.1, b1=0.9):
     """Heavy-ball momentum, m = b1 m + g, w -= lr m."""
-    return Optimizer(MOMENTUM, _check.real(lr, "lr", 0, open_low=True), _check.real(b1, "b1", 0, 1), 0.0, 0.0)
+    return Optimizer(MOMENTUM, _check.real(lr, "lr", 0, open_low=True), _decay(b1, "b1"), 0.0, 0.0)
 
 
 def adagrad(lr=0.1, eps=1e-10):
@@ -50,7 +50,7 @@ def adam(lr=1e-3, b1=0.9, b2=0.999, eps=1e-8):
     """Adam with bias correction; rows without a gradient are left alone (lazy), the correction counts all steps.
 
     Source: Kingma & Ba 2015, algorithm 1."""
-    return Optimizer(ADAM, _check.real(lr, "lr", 0, open_low=True), _check.real(b1, "b1", 0, 1), _check.real(b2, "b2", 0, 1),
+    return Optimizer(ADAM, _check.real(lr, "lr", 0, open_low=True), _decay(b1, "b1"), _decay(b2, "b2"),
                      _check.real(eps, "eps", 0))
 
 
@@ -80,6 +80,10 @@ def hyper(opt, first, count):
     out[:, 4] = 1.0 / (1.0 - opt.b1**t)
     out[:, 5] = 1.0 / (1.0 - opt.b2**t)
     return out
+
+
+def _decay(value, name):
+    return _check.real(value, name, 0, 1, open_high=True)  # a moment that never decays has an infinite bias correction
 
 
 modelfile.register(Optimizer, rule=int, lr=float, b1=float, b2=float, eps=float)
