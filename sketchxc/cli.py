@@ -49,27 +49,30 @@ def _train(args):
             print(plan, file=sys.stderr)
             if not args.dry_run:
                 from tqdm import tqdm
-                bar = tqdm(total=plan.epochs * rows, unit="row", unit_scale=True, file=sys.stderr, mininterval=0.5, dynamic_ncols=True)
+                bar = tqdm(total=rows * getattr(plan, "epochs", 1), unit="row", unit_scale=True, file=sys.stderr, mininterval=0.5, dynamic_ncols=True)
 
-    def progress(done, loss):
+    def progress(share, line):
         if bar is not None:
-            bar.update(done)
-            bar.set_postfix_str(f"loss {loss:.4f}", refresh=False)
+            bar.update(round(share * bar.total))
+            bar.set_postfix_str(line, refresh=False)
 
     rows = labels.indptr.size - 1
     rows -= int(round(rows * args.validation))
+    given = {name: value for name, value in (
+        ("budget", args.memory), ("reps", args.repetitions), ("buckets", args.buckets), ("hidden", args.hidden), ("epochs", args.epochs),
+        ("lr", args.learning_rate), ("batch", args.batch_size), ("optimizer", args.optimizer)) if value is not None}
+    kind = args.model or ("mach" if given else "best")
+    if given and kind not in ("mach", "linear"):
+        raise ValueError(f"--model {kind} chooses its own settings: {', '.join(given)} go with --model mach or linear")
     start = time.perf_counter()
-    classifier, plan, scores = pipeline.train(
-        data, labels, names=names, validation=args.validation, seed=args.seed, threads=_threads(args), budget=args.memory,
-        progress=progress, report=report, dry_run=args.dry_run, kind=args.model, reps=args.repetitions, buckets=args.buckets,
-        hidden=args.hidden, epochs=args.epochs, lr=args.learning_rate, batch=args.batch_size, optimizer=args.optimizer)
+    classifier, plan, scores = pipeline.train(data, labels, names=names, kind=kind, validation=args.validation, seed=args.seed,
+                                              threads=_threads(args), progress=progress, report=report, dry_run=args.dry_run, **given)
     if args.dry_run:
         return
     if bar is not None:
         bar.close()
-    settings = {"kind": plan.kind, "repetitions": plan.reps, "buckets": plan.buckets, "hidden": list(plan.hidden), "width": plan.width,
-                "loss": plan.loss, "optimizer": plan.optimizer, "learning_rate": plan.lr, "batch_size": plan.batch, "epochs": plan.epochs,
-                "seed": plan.seed, "rows": rows, "one_vs_all_bytes": plan.one_vs_all_bytes}
+    settings = {name: value for name, value in plan._asdict().items() if name not in ("warnings", "seconds", "model_bytes", "training_bytes")}
+    settings |= {"rows": rows, "mach": str(plan.mach) if getattr(plan, "mach", None) else None}
     modelfile.save(args.output, classifier, settings)
     if not args.quiet:
         if scores:
@@ -95,7 +98,7 @@ def _predict(args):
 def _evaluate(args):
     classifier = modelfile.load(args.model_file, expected=pipeline.Classifier)
     names = pipeline.label_names(classifier)
-    data, labels, _ = pipeline.read(args.test, encoder=classifier.encoder, names=names)
+    data, labels, _ = pipeline.read(args.test, encoder=classifier.encoder, names=names, n_labels=pipeline.n_labels(classifier))
     pipeline.predict(classifier, data[:1] if classifier.encoder.text else pipeline.first_row(data), 1)  # compile before the clock runs
     start = time.perf_counter()
     ranked, _ = pipeline.predict(classifier, data, args.k)
@@ -106,7 +109,7 @@ def _evaluate(args):
         ("p_at", metrics.precision_at), ("ndcg_at", metrics.ndcg_at), ("recall_at", metrics.recall_at))}}
     if args.train:
         _, train_labels, _ = pipeline.read(args.train, encoder=classifier.encoder, names=names)
-        width = max(labels.width, train_labels.width, classifier.model.lookup.n_labels)
+        width = max(labels.width, train_labels.width)
         counts = np.bincount(train_labels.indices, minlength=width)
         propensity = metrics.propensities(counts, train_labels.indptr.size - 1, *metrics.PROPENSITY_PRESETS[args.propensity])
         wide = labels._replace(width=width)
@@ -180,10 +183,12 @@ def _parser():
     verb.set_defaults(run=_train)
     verb.add_argument("train", metavar="TRAIN", help="rows `l,l f:v f:v` or lines `label,label<TAB>text`")
     verb.add_argument("-o", "--output", metavar="MODEL", required=True, help="model file to write")
-    verb.add_argument("--model", choices=("mach", "linear"), default="mach", help="linear is one-vs-all (default: mach)")
+    verb.add_argument("--model", choices=("best", "fast", "small", "mach", "linear"),
+                      help="best: counted votes re-ranked; fast: votes alone; small: short lists of votes; mach; linear: one-vs-all "
+                           "(default: best, mach where its settings are given)")
     verb.add_argument("--buckets", type=int, metavar="B", help="buckets per repetition (default: by the number of labels)")
     verb.add_argument("--repetitions", type=int, metavar="R", help="independent hashes of the labels (default: by the number of labels)")
-    verb.add_argument("--hidden", type=_hidden, metavar="H[,H]", default=(), help="hidden layers (default: none)")
+    verb.add_argument("--hidden", type=_hidden, metavar="H[,H]", help="hidden layers (default: none)")
     verb.add_argument("--epochs", type=int, metavar="E", help="passes over the data (default: by its size)")
     verb.add_argument("--learning-rate", type=float, metavar="LR", help="at the start; falls to zero (default: by the optimizer)")
     verb.add_argument("--batch-size", type=int, metavar="N", help="rows a step (default: 32, 256 with hidden layers)")

@@ -62,3 +62,19 @@ def decoding_tables(lookup, *, pruned=False):
     places = np.empty(table.shape[::-1], np.int32)
     _lookup_kernels.places(table, lookup.buckets, places)
     return (places, *inverse(table, lookup.buckets)) if pruned else (places,)
+
+
+def shortlist_scores(scores, lookup, shortlist, *, how="logit", softmax=False):
+    """Aggregated scores of given labels.
+
+    scores : float32 (reps, n, buckets), logits; overwritten by what is aggregated.  lookup : Lookup.
+    shortlist : int32 (n, m), labels of each row, -1 for none.  how, softmax : as for `top_k`; the mean, not the sum.
+    Returns float32 (n, m), 0 where there is no label."""
+    kind, join = AGGREGATES[_check.choice(how, "how", AGGREGATES)]
+    if kind != _kernels.LOGIT:
+        _kernels.transform_all(kind, softmax, scores)
+    out = np.empty(shortlist.shape, np.float32)
+    _kernels.of_shortlist(scores, decoding_tables(lookup)[0], shortlist, join, out)
+    if join == _kernels.SUM:
+        out /= np.float32(lookup.reps)
+    return out

@@ -154,6 +154,16 @@ def scored_ndcg_at(ranked, labels, k, propensity):
     return _share((reached[some] @ gains / ideal).sum(), (best[some] @ gains / ideal).sum())
 
 
+def hits(ranked, labels):
+    """Whether each ranked label is a label of its row.
+
+    ranked : int32 (n, m), -1 for none.  labels : Rows (n, n_labels).
+    Returns bool (n, m).
+    Raises as the measures do.
+    """
+    return _hits(ranked, labels, np.shape(ranked)[1])[0]
+
+
 def _hits(ranked, labels, k):
     """bool (n, k), is the place a hit, and int64 (n,), labels of each row."""
     ranked = _check.array(ranked, "ranked", np.int64, 2)

@@ -3,8 +3,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from . import _check, _disk, files, fit, metrics, modelfile, sparse
-from .sizing import plan
+from . import _check, _disk, files, fit, metrics, modelfile, ranker, sizing, sparse
 
 TEXT_WIDTH = 1 << 18  # cells for hashed words and word pairs
 
@@ -13,7 +12,7 @@ class Encoder(NamedTuple):
     """How an input row becomes features.
 
     text : 1 for texts, 0 for rows of numbers.  width : int, columns of the features.
-    weights : float32 (width,), inverse document frequencies for texts; (0,) for rows of numbers.
+    weights : float32 (width,), inverse document frequencies; (0,) for rows of numbers that are not counts.
     words_low, words_high, chars_low, chars_high : int, lengths of the n-grams of words, and of characters (0 for none).
     seed : int, of the token hash.
     """
@@ -30,7 +29,7 @@ class Encoder(NamedTuple):
 class Classifier(NamedTuple):
     """What a model file of the command line holds.
 
-    encoder : Encoder.  model : Mach or Shallow.  names, name_offsets : label names as `modelfile.pack_strings` packs them, none if the
+    encoder : Encoder.  model : Ranker, Mach or Shallow.  names, name_offsets : label names as `modelfile.pack_strings` packs them, none if the
     labels are numbers.  how : str, aggregation over the repetitions (`decode.AGGREGATES`).
     """
     encoder: Encoder
@@ -40,9 +39,17 @@ class Classifier(NamedTuple):
     how: str
 
 
-def row_encoder(width):
-    """Encoder for rows of numbers: they are scaled to length 1, nothing else."""
-    return Encoder(0, width, np.empty(0, np.float32), 0, 0, 0, 0, 0)
+def row_encoder(x):
+    """Encoder for rows of numbers.
+
+    x : Rows.  Rows that have length 1 already stay as they are; other rows without negative numbers are taken for counts and weighted as
+    those of texts; all are scaled to length 1.
+    Returns Encoder."""
+    squares = np.concatenate([[0.0], np.cumsum(x.values.astype(np.float64)**2)])
+    lengths = np.sqrt(np.diff(squares[x.indptr]))
+    counts = lengths.size and abs(np.median(lengths) - 1) > 1e-3 and x.values.min(initial=0) >= 0
+    weights = _rarity(x) if counts else np.empty(0, np.float32)
+    return Encoder(0, x.width, weights, 0, 0, 0, 0, 0)
 
 
 def text_encoder(texts, *, width=TEXT_WIDTH, words=(1, 2), chars=None, seed=0):
@@ -54,9 +61,7 @@ def text_encoder(texts, *, width=TEXT_WIDTH, words=(1, 2), chars=None, seed=0):
     low, high = chars or (0, 0)
     encoder = Encoder(1, width, np.ones(width, np.float32), *words, low, high, seed)
     counts = _token_counts(encoder, texts)
-    frequency = sparse.column_counts(counts, check=False)
-    weights = np.log((1.0 + len(texts)) / (1.0 + frequency)) + 1.0
-    encoder = encoder._replace(weights=weights.astype(np.float32))
+    encoder = encoder._replace(weights=_rarity(counts))
     return encoder, _weighted(encoder, counts)
 
 
@@ -69,7 +74,7 @@ def encode(encoder, data):
     x = sparse.rows(data)
     if x.width != encoder.width:
         raise ValueError(f"x must have {encoder.width} columns as in training, not {x.width}")
-    return sparse.normalize(x)
+    return _weighted(encoder, x) if encoder.weights.size else sparse.normalize(x)
 
 
 def read(path, kind="auto", *, encoder=None, names=None, n_labels=None):
@@ -83,14 +88,17 @@ def read(path, kind="auto", *, encoder=None, names=None, n_labels=None):
         raise ValueError(f"{path}: the model was trained on {('rows of numbers', 'texts')[encoder.text]}, this file has "
                          f"{('rows of numbers', 'texts')[kind == 'text']}")
     if kind == "text":
-        texts, labels, names = files.read_text(path, names=names)
-        return texts, labels, names
-    data, labels = files.read_xc(path)
-    if encoder is not None:
-        if data.width > encoder.width:
-            raise ValueError(f"{path}: {data.width} features, the model was trained on {encoder.width}")
-        data = data._replace(width=encoder.width)
-    return data, labels, None
+        data, labels, names = files.read_text(path, names=names)
+    else:
+        data, labels = files.read_xc(path)
+        names = None
+        if encoder is not None:
+            if data.width > encoder.width:
+                raise ValueError(f"{path}: {data.width} features, the model was trained on {encoder.width}")
+            data = data._replace(width=encoder.width)
+    if n_labels is not None and labels.width < n_labels:
+        labels = labels._replace(width=n_labels)
+    return data, labels, names
 
 
 def read_inputs(path, encoder):
@@ -113,39 +121,50 @@ def first_row(x):
     return sparse.take(x, np.arange(min(1, x.indptr.size - 1)))
 
 
-def train(data, labels, *, names=None, validation=0.0, seed=0, threads=1, budget=None, progress=None, dry_run=False, report=None,
-          **settings):
-    """Train a classifier on texts or rows of numbers, with every setting that is not given chosen by `plan`.
+def train(data, labels, *, names=None, kind="best", validation=0.0, seed=0, threads=1, progress=None, dry_run=False, report=None, **settings):
+    """Train a classifier on texts or rows of numbers, with every setting that is not given chosen by the size of the data.
 
-    data : list of str, or Rows.  labels : Rows.  names : list of str, the label names.  validation : float in [0, 1), share of the rows
-    that is left out of training and scored after it.  seed, threads, budget, settings : as for `plan`.
-    progress : function (rows done, loss).  report : function (Plan), called before training.
-    Returns (Classifier, Plan, dict of precisions on the validation rows in percent, empty without them); with `dry_run` Classifier is None.
+    data : list of str, or Rows.  labels : Rows.  names : list of str, the label names.
+    kind : "best", "fast" or "small" (`ranker`), "mach" or "linear".
+    validation : float in [0, 1), share of the rows that is left out of training and scored after it.
+    seed : int.  threads : int, for the expected time.  settings : as for `sizing.plan`, for kinds "mach" and "linear".
+    progress : function (share of the work done since the last call, a line about it).
+    report : function (Plan or ranker.Settings), called before training.
+    Returns (Classifier, Plan or Settings, dict of precisions on the validation rows in percent, empty without them); with `dry_run`
+    Classifier is None.
     Raises ValueError for data without rows, features or labels."""
     validation = _check.real(validation, "validation", 0.0, 0.99)
+    if settings and kind not in ("mach", "linear"):
+        raise ValueError(f"kind {kind!r} chooses its own settings: {', '.join(settings)} go with kind 'mach' or 'linear'")
     if labels.indices.size == 0:
         raise ValueError("labels must hold at least one label")
     n = labels.indptr.size - 1
-    kept, held = _split(n, validation, seed)
+    kept, held = sizing.split(n, validation, seed)
     if isinstance(data, sparse.Rows):
-        encoder = row_encoder(data.width)
+        encoder = row_encoder(data)
         x = encode(encoder, data)
     else:
         encoder, x = text_encoder(data, seed=seed)
-    counts = np.diff(labels.indptr)
-    chosen = plan(len(kept), encoder.width, labels.width, budget, nonzeros=int(x.indices.size * len(kept) / n),
-                  single=bool(counts.max() == 1), seed=seed, threads=threads, **settings)
+    size = {"nonzeros": int(x.indices.size * len(kept) / n), "seed": seed, "threads": threads}
+    if kind in ("mach", "linear"):
+        single = bool(np.diff(labels.indptr).max() == 1)
+        chosen = sizing.plan(len(kept), encoder.width, labels.width, kind=kind, single=single, **size, **settings)
+    else:
+        chosen = ranker.settings(len(kept), encoder.width, labels.width, kind=kind, **size)
     if report:
         report(chosen)
     if dry_run:
         return None, chosen, {}
-    model = fit.untrained(chosen, encoder.width, labels.width)
     held_x, held_labels = sparse.take(x, held), sparse.take(labels, held)
     if len(held):
         x, labels = sparse.take(x, kept), sparse.take(labels, kept)
-    fit.fit(model, chosen, x, labels, progress=progress)
-    packed = modelfile.pack_strings(names or [])
-    classifier = Classifier(encoder, model, *packed, "log" if chosen.loss == "logistic" else "logit")
+    if kind in ("mach", "linear"):
+        model = fit.untrained(chosen, encoder.width, labels.width)
+        whole = chosen.epochs * len(kept)
+        fit.fit(model, chosen, x, labels, progress=progress and (lambda rows, loss: progress(rows / whole, f"loss {loss:.4f}")))
+    else:
+        model = ranker.train(x, labels, chosen, progress=progress)
+    classifier = Classifier(encoder, model, *modelfile.pack_strings(names or []), "logit" if getattr(chosen, "loss", "") == "softmax" else "log")
     scores = {}
     if len(held):
         k = min(5, labels.width)
@@ -154,10 +173,18 @@ def train(data, labels, *, names=None, validation=0.0, seed=0, threads=1, budget
     return classifier, chosen, scores
 
 
+def n_labels(classifier):
+    """Number of labels that a classifier knows."""
+    model = classifier.model
+    return model.votes.n_labels if isinstance(model, ranker.Ranker) else model.lookup.n_labels
+
+
 def ranking(classifier, x, k):
     """Best k labels of encoded rows: labels int32 (n, k) and scores float32 (n, k)."""
-    model = classifier.model
-    return fit.trainer(model).top_k(model, x, min(k, model.lookup.n_labels), how=classifier.how)
+    k = min(k, n_labels(classifier))
+    if isinstance(classifier.model, ranker.Ranker):
+        return ranker.top_k(classifier.model, x, k)
+    return fit.trainer(classifier.model).top_k(classifier.model, x, k, how=classifier.how)
 
 
 def predict(classifier, data, k=5):
@@ -181,18 +208,15 @@ def _token_counts(encoder, texts):
     return text.hash_texts(texts, encoder.width, words=(encoder.words_low, encoder.words_high), chars=chars, seed=encoder.seed)
 
 
+def _rarity(counts):
+    """Smoothed inverse document frequency of every column, float32 (width,)."""
+    frequency = sparse.column_counts(counts, check=False)
+    return (np.log(counts.indptr.size / (1.0 + frequency)) + 1.0).astype(np.float32)
+
+
 def _weighted(encoder, counts):
-    logs = counts._replace(values=np.log1p(counts.values))
+    logs = counts._replace(values=np.log1p(np.maximum(counts.values, 0)))
     return sparse.normalize(sparse.scale_columns(logs, encoder.weights, check=False))
-
-
-def _split(n, share, seed):
-    """Row numbers kept for training and held out, each ascending."""
-    held = np.zeros(n, bool)
-    size = int(round(n * share))
-    if share > 0 and n > 1:
-        held[np.random.default_rng([seed, 1]).permutation(n)[:min(max(size, 1), n - 1)]] = True
-    return np.flatnonzero(~held), np.flatnonzero(held)
 
 
 modelfile.register(Encoder, text=int, width=int, weights=(np.float32, 1), words_low=int, words_high=int, chars_low=int, chars_high=int,

@@ -106,6 +106,18 @@ def plan(rows, features, labels, budget=None, *, kind="mach", nonzeros=None, sin
                 tuple(warnings))
 
 
+def split(n, share, seed):
+    """Row numbers kept for training and held out, drawn at random, each ascending.
+
+    n : int, rows.  share : float in [0, 1), share held out; above 0 at least one row is.  seed : int.
+    Returns two int64 arrays."""
+    held = np.zeros(n, bool)
+    size = int(round(n * share))
+    if share > 0 and n > 1:
+        held[np.random.default_rng([seed, 1]).permutation(n)[:min(max(size, 1), n - 1)]] = True
+    return np.flatnonzero(~held), np.flatnonzero(held)
+
+
 def megabytes(size):
     """A number of bytes as text in MB or GB (powers of ten)."""
     return f"{size / 1e6:,.1f} MB" if size < 1e9 else f"{size / 1e9:,.2f} GB"

@@ -201,15 +201,26 @@ def test_a_stopped_training_leaves_no_model(xc, tmp_path, blow, status):
 
 
 def test_encoders_keep_rows_at_length_one():
-    x = sparse.rows(np.array([[3.0, 4.0, 0.0], [0.0, 0.0, 0.0]], np.float32))
-    rows = pipeline.encode(pipeline.row_encoder(3), x)
-    assert rows.values.tolist() == [pytest.approx(0.6), pytest.approx(0.8)]
+    x = sparse.rows(np.array([[3.0, 4.0, 0.0], [-1.0, 0.0, 0.0]], np.float32))
+    encoder = pipeline.row_encoder(x)
+    assert encoder.weights.size == 0  # a negative number: no counts
+    rows = pipeline.encode(encoder, x)
+    assert rows.values.tolist() == [pytest.approx(0.6), pytest.approx(0.8), -1]
     with pytest.raises(ValueError, match="3 columns as in training, not 4"):
-        pipeline.encode(pipeline.row_encoder(3), np.ones((1, 4), np.float32))
+        pipeline.encode(encoder, np.ones((1, 4), np.float32))
     encoder, rows = pipeline.text_encoder(["one two", "two three", "!"], width=64)
     lengths = np.add.reduceat(rows.values**2, rows.indptr[:-2])
     assert lengths == pytest.approx(1, abs=1e-6)
     assert pipeline.encode(encoder, ["one two"]).values.tolist() == rows.values[:rows.indptr[1]].tolist()
+
+
+def test_counts_are_weighted_by_rarity_and_unit_rows_are_not():
+    counts = sparse.rows(np.array([[1.0, 0.0, 2.0], [3.0, 1.0, 0.0], [1.0, 0.0, 0.0]], np.float32))
+    encoder = pipeline.row_encoder(counts)
+    assert encoder.weights == pytest.approx(np.log(4 / np.array([4.0, 2.0, 2.0])) + 1)
+    expected = np.log1p([1.0, 2.0]) * encoder.weights[[0, 2]]
+    assert pipeline.encode(encoder, counts).values[:2] == pytest.approx(expected / np.linalg.norm(expected), rel=1e-6)
+    assert pipeline.row_encoder(sparse.normalize(counts)).weights.size == 0
 
 
 def test_model_files_load_as_they_were(xc, tmp_path):

@@ -219,3 +219,13 @@ def pruned(scores, places, offsets, order, top, least, how, best_scores, best_la
                     if score > last or (score == last and (label < best_labels[i, k - 1] or best_labels[i, k - 1] < 0)):
                         insert(score, label, best_scores[i], best_labels[i])
                 counts[label] = 0
+
+
+@loop
+def of_shortlist(scores, places, shortlist, how, out):
+    """Aggregate of every shortlisted label, 0 for -1; one thread owns one row."""
+    for i in prange(shortlist.shape[0]):
+        scratch = np.empty(places.shape[1], np.float32)
+        for q in range(shortlist.shape[1]):
+            label = shortlist[i, q]
+            out[i, q] = aggregate(how, scores, i, places[label], scratch) if label >= 0 else np.float32(0.0)

@@ -1,0 +1,283 @@
+"""The default classifier: labels voted for by one pass of counting, re-ranked by low-rank factors, joined by weights fitted on held-out rows.
+
+Votes (`votes`) give every row a shortlist; factors (`rerank`) and, where it is small, a linear MACH model (`mach`) score the labels on it.
+How much each counts is learnt on rows that none of them has seen, and so is the probability that a score stands for.
+"""
+from typing import NamedTuple
+
+import numpy as np
+
+from . import _check, crosses, decode, fit, mach, metrics, modelfile, rerank, sizing, sparse, votes
+from .crosses import Crosses
+from .mach import Mach
+from .rerank import PackedFactors
+from .votes import Votes
+
+BLOCK = 8192  # rows scored at a time
+NEAR = 20  # best voted labels of a training row, from which its hard negatives are drawn
+FLOOR = 1e-3  # added to the votes before the logarithm
+SMALL_SET = 50_000  # rows up to which the parts are trained anew on all rows once their weights are known
+SMALL_MACH = 32 << 20  # bytes up to which a linear MACH model takes part
+
+
+class Settings(NamedTuple):
+    """Settings of a training run and its forecast.
+
+    kind : "best", "fast" (votes alone) or "small" (short lists of votes alone).  top : columns of a row that are paired into crosses.
+    keep : labels kept per feature.  threshold : smallest weight kept.  shortlist : labels re-ranked per row.
+    dim, reps, epochs, lr, near, far : of the factors; reps 0 leaves them out.  mach : sizing.Plan, or None.
+    held : rows held out for the weights.  seed : int.  model_bytes : int, forecast.  one_vs_all_bytes : int.  seconds : float, forecast.
+    """
+    kind: str
+    top: int
+    keep: int
+    threshold: float
+    shortlist: int
+    dim: int
+    reps: int
+    epochs: int
+    lr: float
+    near: int
+    far: int
+    mach: object
+    held: int
+    seed: int
+    model_bytes: int
+    one_vs_all_bytes: int
+    seconds: float
+
+    def __str__(self):
+        parts = [f"votes of features and of pairs of the {self.top} heaviest, {self.keep} labels each"]
+        if self.reps:
+            parts.append(f"factors of {self.reps} x {self.dim} columns, {self.epochs} epochs")
+        if self.mach is not None:
+            parts.append(f"MACH R={self.mach.reps} B={self.mach.buckets}")
+        size = sizing.megabytes(self.model_bytes)
+        return "\n".join([f"model      {self.kind}: {'; '.join(parts)}",
+                          f"training   weights fitted on {self.held:,} held-out rows, seed {self.seed}",
+                          f"memory     model about {size}, one-vs-all would take {sizing.megabytes(self.one_vs_all_bytes)}",
+                          f"time       about {max(1, round(self.seconds)):,} s"])
+
+
+class Ranker(NamedTuple):
+    """The trained classifier.
+
+    crosses : Crosses.  votes : Votes.  factors : PackedFactors or None.  mach : Mach or None.
+    weights : float64 (3,), of the logarithm of the votes, of the factors' score and of MACH's mean log-probability.
+    calibration : float64 (2,), slope and offset: the probability of a label is sigmoid(slope * score + offset).
+    shortlist : int, labels re-ranked per row.  power : float, of a feature's value in its votes.
+    """
+    crosses: Crosses
+    votes: Votes
+    factors: object
+    mach: object
+    weights: np.ndarray
+    calibration: np.ndarray
+    shortlist: int
+    power: float
+
+
+def settings(rows, features, labels, *, nonzeros, kind="best", seed=0, threads=1):
+    """Choose the settings by the size of the data.
+
+    rows, features, labels, nonzeros : int.  kind : "best", "fast" or "small".  seed : int.  threads : int, for the expected time.
+    Returns Settings."""
+    kind = _check.choice(kind, "kind", ("best", "fast", "small"))
+    one_vs_all = 4 * (features + 1) * labels
+    part = None
+    if kind == "best":
+        part = sizing.plan(rows, features, labels, 1 << 40, nonzeros=nonzeros, seed=seed, threads=threads)
+        part = part if part.model_bytes <= SMALL_MACH else None
+    reps, dim, epochs = (2 if kind == "best" else 0), 64, int(np.clip(round(4 * (100_000 / rows) ** 0.5), 4, 12))
+    keep = 30 if kind == "small" else 100
+    entries = min(1.5 * nonzeros, features * keep)  # of the kept lists, as seen on the sets of benchmarks/README.md
+    size = 3 * entries + (reps * dim * (features + labels)) + (part.model_bytes if part else 0)
+    seconds = (nonzeros * 1.5e-6 + (rows * epochs * 5e-6 * reps) + rows * 3e-5 * (reps > 0)) / threads + (part.seconds if part else 0)
+    return Settings(kind, 8, keep, 0.04 if kind == "small" else 0.02, min(100, labels), dim, reps, epochs, 0.35, 4, 16, part,
+                    min(20_000, max(1, rows // (5 if rows < 6000 else 8 if rows < 160_000 else 20))), seed, int(size), one_vs_all, seconds)
+
+
+def train(x, labels, chosen, *, progress=None):
+    """Train a classifier.
+
+    x : Rows (n, features), of length 1.  labels : Rows (n, n_labels).  chosen : Settings.
+    progress : function (share of the work done since the last call, a line about it).
+    Returns Ranker. The same bits for any number of threads."""
+    progress = progress or (lambda share, line: None)
+    n = x.indptr.size - 1
+    kept, held = sizing.split(n, chosen.held / n, chosen.seed)
+    held_x, held_labels = sparse.take(x, held), sparse.take(labels, held)
+    seen_x, seen_labels = sparse.take(x, kept), sparse.take(labels, kept)
+    pairs = crosses.find(seen_x, top=chosen.top, seed=chosen.seed)
+    wide, held_wide = crosses.cross(pairs, seen_x), crosses.cross(pairs, held_x)
+    progress(0.05, "crosses")
+    counts = votes.count(wide, seen_labels)
+    expected, power = _choose(counts, held_wide, held_labels, chosen)
+    progress(0.15, "votes")
+    model = _parts(pairs, counts, (expected, power), seen_x, wide, seen_labels, chosen, progress)
+    shortlist, features = _features(model, held_x)
+    hits = metrics.hits(shortlist, held_labels)
+    model = model._replace(weights=_fit_weights(features, shortlist >= 0, hits, _present(model)))
+    model = model._replace(calibration=_fit_calibration(_joined(features, model.weights, shortlist), shortlist >= 0, hits))
+    if n > SMALL_SET:
+        counts = votes.merge(counts, votes.count(held_wide, held_labels))  # counts are additive: the held-out rows join
+        return model._replace(votes=_votes(counts, expected, chosen))
+    pairs = crosses.find(x, top=chosen.top, seed=chosen.seed)
+    wide = crosses.cross(pairs, x)
+    again = _parts(pairs, votes.count(wide, labels), (expected, power), x, wide, labels, chosen, lambda share, line: None)
+    return again._replace(weights=model.weights, calibration=model.calibration)
+
+
+def top_k(model, x, k):
+    """Best k labels of every row.
+
+    x : Rows (n, features).  k : int.
+    Returns labels int32 (n, k) and scores float32 (n, k), best first; -1 where fewer labels are on the shortlist. Equal scores are in the
+    order of the votes. `probabilities` turns scores into probabilities."""
+    k = _check.integer(k, "k", 1, model.votes.n_labels)
+    n = x.indptr.size - 1
+    best, best_scores = np.full((n, k), -1, np.int32), np.full((n, k), -np.inf, np.float32)
+    for start in range(0, n, BLOCK):
+        rows = sparse.take(x, np.arange(start, min(n, start + BLOCK)), check=False)
+        shortlist, features = _features(model, rows, max(k, model.shortlist))
+        scores = _joined(features, model.weights, shortlist)
+        order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+        best[start:start + BLOCK, :order.shape[1]] = np.take_along_axis(shortlist, order, 1)
+        best_scores[start:start + BLOCK, :order.shape[1]] = np.take_along_axis(scores, order, 1)
+    return best, best_scores
+
+
+def probabilities(model, scores):
+    """Probability that a label with a given score is right, from the held-out rows: float32, the shape of `scores`.
+
+    Source: Platt 1999, on the scores of shortlisted labels."""
+    slope, offset = model.calibration
+    return (1.0 / (1.0 + np.exp(-(slope * np.asarray(scores, np.float64) + offset)))).astype(np.float32)
+
+
+def _choose(counts, wide, labels, chosen):
+    """How much of the chance count is taken off and the power of a feature's value: the best of four by the held-out rows' P@1 + P@3 + P@5.
+
+    Long rows want more taken off (Bibtex), short ones a power below 1 (titles)."""
+    some = np.arange(min(5000, wide.indptr.size - 1))
+    wide, labels = sparse.take(wide, some), sparse.take(labels, some)
+    best = -1.0, 1.0, 0.5
+    k = min(5, labels.width)
+    for expected in (1.0, 2.0):
+        made = _votes(counts, expected, chosen)
+        for power in (0.5, 1.0):
+            ranked, _ = votes.candidates(made, wide, k, power=power)
+            reached = sum(metrics.precision_at(ranked, labels, j) for j in (1, 3, 5) if j <= k)
+            if reached > best[0]:
+                best = reached, expected, power
+    return best[1:]
+
+
+def _parts(pairs, counts, votes_settings, x, wide, labels, chosen, progress):
+    """The parts trained on given rows, with their weights still unknown."""
+    expected, power = votes_settings
+    model = Ranker(pairs, _votes(counts, expected, chosen), None, None, np.array([1.0, 0.0, 0.0]), np.array([1.0, 0.0]), chosen.shortlist, power)
+    if chosen.mach is not None:
+        part = fit.untrained(chosen.mach, x.width, labels.width)
+        fit.fit(part, chosen.mach, x, labels)
+        model = model._replace(mach=part)
+    if chosen.reps:
+        near, _ = votes.candidates(model.votes, wide, min(NEAR, labels.width), power=power)
+        progress(0.15, "shortlists")
+        factors = rerank.init(x.width, labels.width, dim=chosen.dim, reps=chosen.reps, seed=chosen.seed)
+        state = rerank.slots(factors)
+        rng = np.random.default_rng([chosen.seed, 2])
+        for epoch in range(chosen.epochs):
+            first, last = (chosen.lr * (1 - e / chosen.epochs) for e in (epoch, epoch + 1))
+            order = rng.permutation(x.indptr.size - 1)
+            loss = rerank.train(factors, state, x, labels, near, order, lr=first, last_lr=last, near=chosen.near, far=chosen.far,
+                                seed=chosen.seed + epoch, check=False)
+            progress(0.6 / chosen.epochs, f"factors, loss {loss:.3f}")
+        model = model._replace(factors=rerank.pack(factors))
+    return model
+
+
+def _votes(counts, expected, chosen):
+    return votes.votes(counts, expected=expected, keep=chosen.keep, threshold=chosen.threshold)
+
+
+def _present(model):
+    """Which of the three weights the model has a part for."""
+    return np.array([True, model.factors is not None, model.mach is not None])
+
+
+def _features(model, x, size=None):
+    """Shortlists int32 (n, m) and what is known of their labels: float64 (n, m, 3), zero for parts that the model lacks."""
+    wide = crosses.cross(model.crosses, x)
+    size = min(size or model.shortlist, model.votes.n_labels)
+    shortlist, counted = votes.candidates(model.votes, wide, size, power=model.power)
+    if size == model.votes.n_labels:  # so few labels that all are re-ranked, also those without a vote
+        shortlist, counted = votes.completed(shortlist, counted, model.votes.n_labels)
+    features = np.zeros((*shortlist.shape, 3))
+    features[:, :, 0] = np.log(np.maximum(counted, 0) + FLOOR)
+    if model.factors is not None:
+        features[:, :, 1] = np.where(shortlist >= 0, rerank.scores(model.factors, x, shortlist), 0)
+    if model.mach is not None:
+        logits = mach.bucket_scores(model.mach, x, check=False)
+        features[:, :, 2] = decode.shortlist_scores(logits, model.mach.lookup, shortlist, how="log", softmax=model.mach.loss == 1)
+    return shortlist, features
+
+
+def _joined(features, weights, shortlist):
+    scores = (features @ weights).astype(np.float32)
+    scores[shortlist < 0] = -np.inf
+    return scores
+
+
+def _fit_weights(features, valid, hits, present):
+    """Weights that make the true labels of the shortlists likeliest under a softmax: Newton's method on a concave function."""
+    rows = hits.any(axis=1)
+    features, valid, hits = features[rows], valid[rows], hits[rows]
+    weights = np.where(present, 1.0, 0.0)
+    free = np.flatnonzero(present)
+    if not len(features):
+        return weights
+    target = (features * hits[:, :, None]).sum(1) / hits.sum(1)[:, None]
+    ridge = 1e-3 * np.eye(free.size)
+    for _ in range(30):
+        scores = np.where(valid, features @ weights, -np.inf)
+        share = np.exp(scores - scores.max(1, keepdims=True))
+        share /= share.sum(1, keepdims=True)
+        mean = (features * share[:, :, None]).sum(1)
+        slope = (target - mean).mean(0)[free] - 1e-3 * (weights[free] - 1)
+        centred = (features - mean[:, None, :])[:, :, free]
+        curve = np.einsum("nm,nmi,nmj->ij", share, centred, centred, optimize=True) / len(features) + ridge
+        step = np.linalg.solve(curve, slope)
+        weights[free] += step * min(1.0, 2.0 / max(1e-12, np.abs(step).max()))
+        if np.abs(step).max() < 1e-6:
+            break
+    return weights
+
+
+def _fit_calibration(scores, valid, hits):
+    """Slope and offset of Platt's sigmoid over all shortlisted labels, by Newton's method."""
+    score, hit = scores[valid].astype(np.float64), hits[valid].astype(np.float64)
+    if not hit.any() or hit.all():
+        return np.array([1.0, 0.0])
+    share = hit.mean()
+    wanted = np.where(hit > 0, (hit.sum() + 1) / (hit.sum() + 2), 1 / (hit.size - hit.sum() + 2))  # Platt's soft targets
+    inputs = np.stack([score - score.mean(), np.ones_like(score)], 1)
+    found = np.array([1.0, np.log(share / (1 - share))])
+    for _ in range(50):
+        p = 1 / (1 + np.exp(-np.clip(inputs @ found, -500, 500)))
+        slope = inputs.T @ (wanted - p) / score.size
+        curve = (inputs * (p * (1 - p))[:, None]).T @ inputs / score.size + 1e-9 * np.eye(2)
+        step = np.linalg.solve(curve, slope)
+        found += step * min(1.0, 2.0 / max(1e-12, np.abs(step).max()))
+        if np.abs(step).max() < 1e-8:
+            break
+    return np.array([found[0], found[1] - found[0] * score.mean()])
+
+
+def _validate(model):
+    if model.weights.shape != (3,) or model.calibration.shape != (2,):
+        raise ValueError(f"weights and calibration must have 3 and 2 numbers, not {model.weights.shape} and {model.calibration.shape}")
+
+
+modelfile.register(Ranker, _validate, crosses=Crosses, votes=Votes, factors=(PackedFactors, type(None)), mach=(Mach, type(None)),
+                   weights=(np.float64, 1), calibration=(np.float64, 1), shortlist=int, power=float)
