@@ -119,8 +119,9 @@ def main():
         for point in points:
             r = child(*point.values(), kind=args.kind, threads=args.threads)
             results.append(r)
+            accuracy = ' / '.join(f'{p:.2f}' for p in r['p_at'])
             print(f"| {r['rows']:,} | {r['labels']:,} | {r['features']:,} | {r['train_s']:.1f} | {r['model_mb']:.1f} | "
-                  f"{r['one_vs_all_mb']:,} | {r['predict_ms']:.3f} | {' / '.join(f'{p:.2f}' for p in r['p_at'])} | {r['peak_mb']:,} |", flush=True)
+                  f"{r['one_vs_all_mb']:,} | {r['predict_ms']:.3f} | {accuracy} | {r['peak_mb']:,} |", flush=True)
         if len(results) > 1:
             print(f"slope on log-log axes against {key}: training time {slope(results, key, 'train_s'):.2f}, "
                   f"model size {slope(results, key, 'model_mb'):.2f}", flush=True)

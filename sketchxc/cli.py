@@ -49,7 +49,7 @@ def _train(args):
             print(plan, file=sys.stderr)
             if not args.dry_run:
                 from tqdm import tqdm
-                bar = tqdm(total=rows * getattr(plan, "epochs", 1), unit="row", unit_scale=True, file=sys.stderr, mininterval=0.5, dynamic_ncols=True)
+                bar = tqdm(total=rows * plan.epochs, unit="row", unit_scale=True, file=sys.stderr, mininterval=0.5, dynamic_ncols=True)
 
     def progress(share, line):
         if bar is not None:
@@ -71,7 +71,8 @@ def _train(args):
         return
     if bar is not None:
         bar.close()
-    settings = {name: value for name, value in plan._asdict().items() if name not in ("warnings", "seconds", "model_bytes", "training_bytes")}
+    forecasts = "warnings", "seconds", "model_bytes", "training_bytes"
+    settings = {name: value for name, value in plan._asdict().items() if name not in forecasts}
     settings |= {"rows": rows, "mach": str(plan.mach) if getattr(plan, "mach", None) else None}
     modelfile.save(args.output, classifier, settings)
     if not args.quiet:

@@ -68,20 +68,21 @@ def train(model, opt, state, x, labels, order, *, batch=64, last_lr=None, check=
     last_lr : float, learning rate that a straight line from opt.lr reaches at the end of the pass; None keeps opt.lr.
     check : whether the entries of x and labels are looked at; their shapes always are.
     Returns the mean loss of a row: with logistic loss summed over the buckets, in both cases averaged over the repetitions.
-    Raises ValueError if the numbers of rows, features or labels do not fit.
+    Raises ValueError if the numbers of rows, features or labels do not fit, or the state is not of this model and optimizer.
     Source: Medini et al. 2019, algorithm 1; several labels of a row in one bucket count once."""
     x, labels = _check_data(model, x, labels, check)
     order = _check.array(order, "order", np.int64, 1)
-    batch = _check.integer(batch, "batch", 1)
+    batch = min(_check.integer(batch, "batch", 1), max(1, order.size))
     if order.size and (order.min() < 0 or order.max() >= x.indptr.size - 1):
         raise ValueError(f"order must hold row numbers between 0 and {x.indptr.size - 2}")
+    last_lr = last_lr if last_lr is None else _check.real(last_lr, "last_lr", 0)
+    for field in MachSlots._fields:
+        optim.check_slots(opt, getattr(state, field), getattr(model, field).shape, f"state.{field}")
     total, done = 0.0, 0
     for part in _chunks(x, order, batch):
         rows, targets = sparse.take(x, part, check=False), sparse.take(labels, part, check=False)
         steps = -(-part.size // batch)
-        hypers = optim.hyper(opt, int(state.weights.steps[0]) + 1, steps)
-        if last_lr is not None:
-            hypers[:, 0] = opt.lr + (last_lr - opt.lr) * (done + batch * np.arange(steps)) / order.size
+        hypers = optim.hyper(opt, int(state.weights.steps[0]) + 1, steps, last_lr, done / order.size, batch / order.size)
         done += part.size
         if model.feature_seeds.size:
             for r in range(model.lookup.reps):
@@ -197,6 +198,12 @@ def _validate(model):
     columns = model.lookup.reps * model.lookup.buckets
     if model.weights.shape[1] != columns or model.biases.shape != (columns,):
         raise ValueError(f"weights and biases must have {columns} columns, not {model.weights.shape[1]} and {model.biases.shape[0]}")
+    if model.feature_seeds.size not in (0, model.lookup.reps):
+        raise ValueError(f"feature_seeds must hold none or {model.lookup.reps} seeds, not {model.feature_seeds.size}")
+    if model.feature_seeds.size == 0 and model.weights.shape[0] != model.n_features:
+        raise ValueError(f"weights must have {model.n_features} rows, not {model.weights.shape[0]}")
+    if model.loss not in range(len(LOSSES)):
+        raise ValueError(f"loss must be 0 or 1, not {model.loss}")
 
 
 modelfile.register(Mach, _validate, weights=(np.float32, 2), biases=(np.float32, 1), lookup=Lookup, feature_seeds=(np.uint64, 1),

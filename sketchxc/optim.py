@@ -64,22 +64,35 @@ def slots(opt, shape):
     """Fresh state of `opt` for float32 parameters of `shape`.
 
     Returns Slots; a moment that the rule does not use takes no memory."""
-    def moment(used):
-        return np.zeros(tuple(shape) if used else (*shape[:-1], 0), np.float32)
-    start = np.zeros(1, np.int64)
-    return Slots(moment(opt.rule in (MOMENTUM, ADAM)), moment(opt.rule in (ADAGRAD, ADAM)), start)
+    return Slots(*(np.zeros(own, np.float32) for own in _shapes(opt, shape)), np.zeros(1, np.int64))
 
 
-def hyper(opt, first, count):
+def check_slots(opt, state, shape, name="state"):
+    """ValueError unless `state` has the shapes of `slots(opt, shape)`: the kernels would read and write elsewhere."""
+    for moment, own in zip("mv", _shapes(opt, shape)):
+        if getattr(state, moment).shape != own:
+            raise ValueError(f"{name}.{moment} must have shape {own} for this optimizer, not {getattr(state, moment).shape}")
+
+
+def hyper(opt, first, count, last_lr=None, start=0.0, stride=0.0):
     """Constants of steps first, first + 1, ... (counted from 1) as the kernels read them, with the bias corrections in float64 first.
 
+    last_lr : float, rate at the end of a pass that begins with opt.lr and falls in a straight line; None keeps opt.lr.
+    start, stride : floats, share of the pass done before the first of these steps, and by each.
     Returns float32 (count, 6): lr, 1 - b1, 1 - b2, eps, 1 / (1 - b1**t), 1 / (1 - b2**t)."""
     out = np.empty((count, 6), np.float32)
     out[:, :4] = opt.lr, 1.0 - opt.b1, 1.0 - opt.b2, opt.eps
+    if last_lr is not None:
+        out[:, 0] = opt.lr + (last_lr - opt.lr) * (start + stride * np.arange(count))
     t = np.arange(first, first + count, dtype=np.float64)
     out[:, 4] = 1.0 / (1.0 - opt.b1**t)
     out[:, 5] = 1.0 / (1.0 - opt.b2**t)
     return out
+
+
+def _shapes(opt, shape):
+    """Shapes of the two moments."""
+    return [(*shape[:-1], shape[-1] if opt.rule in users else 0) for users in ((MOMENTUM, ADAM), (ADAGRAD, ADAM))]
 
 
 def _decay(value, name):

@@ -29,8 +29,8 @@ class Encoder(NamedTuple):
 class Classifier(NamedTuple):
     """What a model file of the command line holds.
 
-    encoder : Encoder.  model : Ranker, Mach or Shallow.  names, name_offsets : label names as `modelfile.pack_strings` packs them, none if the
-    labels are numbers.  how : str, aggregation over the repetitions (`decode.AGGREGATES`).
+    encoder : Encoder.  model : Ranker, Mach or Shallow.  names, name_offsets : label names as `modelfile.pack_strings` packs them, none
+    if the labels are numbers.  how : str, aggregation over the repetitions (`decode.AGGREGATES`).
     """
     encoder: Encoder
     model: object
@@ -121,7 +121,8 @@ def first_row(x):
     return sparse.take(x, np.arange(min(1, x.indptr.size - 1)))
 
 
-def train(data, labels, *, names=None, kind="best", validation=0.0, seed=0, threads=1, progress=None, dry_run=False, report=None, **settings):
+def train(data, labels, *, names=None, kind="best", validation=0.0, seed=0, threads=1, progress=None, dry_run=False, report=None,
+          **settings):
     """Train a classifier on texts or rows of numbers, with every setting that is not given chosen by the size of the data.
 
     data : list of str, or Rows.  labels : Rows.  names : list of str, the label names.
@@ -164,7 +165,8 @@ def train(data, labels, *, names=None, kind="best", validation=0.0, seed=0, thre
         fit.fit(model, chosen, x, labels, progress=progress and (lambda rows, loss: progress(rows / whole, f"loss {loss:.4f}")))
     else:
         model = ranker.train(x, labels, chosen, progress=progress)
-    classifier = Classifier(encoder, model, *modelfile.pack_strings(names or []), "logit" if getattr(chosen, "loss", "") == "softmax" else "log")
+    how = "logit" if getattr(chosen, "loss", "") == "softmax" else "log"
+    classifier = Classifier(encoder, model, *modelfile.pack_strings(names or []), how)
     scores = {}
     if len(held):
         k = min(5, labels.width)

@@ -1,4 +1,4 @@
-"""The default classifier: labels voted for by one pass of counting, re-ranked by low-rank factors, joined by weights fitted on held-out rows.
+"""The default classifier: labels voted for by one pass of counting, re-ranked by low-rank factors, joined by weights from held-out rows.
 
 Votes (`votes`) give every row a shortlist; factors (`rerank`) and, where it is small, a linear MACH model (`mach`) score the labels on it.
 How much each counts is learnt on rows that none of them has seen, and so is the probability that a score stands for.
@@ -176,13 +176,14 @@ def _choose(counts, wide, labels, chosen):
 def _parts(pairs, counts, votes_settings, x, wide, labels, chosen, progress):
     """The parts trained on given rows, with their weights still unknown."""
     expected, power = votes_settings
-    model = Ranker(pairs, _votes(counts, expected, chosen), None, None, np.array([1.0, 0.0, 0.0]), np.array([1.0, 0.0]), chosen.shortlist, power)
+    made = _votes(counts, expected, chosen)
+    model = Ranker(pairs, made, None, None, np.array([1.0, 0.0, 0.0]), np.array([1.0, 0.0]), chosen.shortlist, power)
     if chosen.mach is not None:
         part = fit.untrained(chosen.mach, x.width, labels.width)
         fit.fit(part, chosen.mach, x, labels)
         model = model._replace(mach=part)
     if chosen.reps:
-        near, _ = votes.candidates(model.votes, wide, min(NEAR, labels.width), power=power)
+        near, _ = votes.candidates(made, wide, min(NEAR, labels.width), power=power)
         progress(0.15, "shortlists")
         factors = rerank.init(x.width, labels.width, dim=chosen.dim, reps=chosen.reps, seed=chosen.seed)
         state = rerank.slots(factors)

@@ -54,7 +54,9 @@ def count(x, labels):
 
 
 def merge(a, b):
-    """Counts of all rows of two: count(a's rows and b's rows). Features and labels that one lacks are new.  a, b : Counts.  Returns Counts."""
+    """Counts of all rows of two: count(a's rows and b's rows). Features and labels that one lacks are new.
+
+    a, b : Counts.  Returns Counts."""
     width = max(a.indptr.size, b.indptr.size) - 1
     room = [np.pad(np.diff(one.indptr), (0, width + 1 - one.indptr.size)) for one in (a, b)]
     starts, lengths = _starts(room[0] + room[1]), np.empty(width, np.int64)
@@ -135,5 +137,5 @@ def _validate(votes):
 
 modelfile.register(Counts, indptr=(np.int64, 1), labels=(np.int32, 1), counts=(np.int32, 1), feature_rows=(np.int64, 1),
                    label_rows=(np.int64, 1), rows=int)
-modelfile.register(Votes, _validate, starts=(np.uint32, 1), labels=((np.uint16, np.int32), 1), weights=(np.uint8, 1), scales=(np.float16, 1),
-                   n_labels=int)
+modelfile.register(Votes, _validate, starts=(np.uint32, 1), labels=((np.uint16, np.int32), 1), weights=(np.uint8, 1),
+                   scales=(np.float16, 1), n_labels=int)

@@ -1,0 +1,245 @@
+"""MACH with small neural nets: R independent nets of one or two hidden layers over hashed buckets of the labels.
+
+Nets share nothing, so every one is trained by a thread of its own, and its bits are the same for any number of threads.
+"""
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from typing import NamedTuple
+
+import numba
+import numpy as np
+
+from . import _check, hashing, mach, modelfile, optim, sparse
+from ._cpu import mach as _mach_kernels
+from ._cpu import shallow as _kernels
+from .lookup import Lookup
+
+BLOCK = 1024  # rows whose scores are one task
+
+
+class Shallow(NamedTuple):
+    """R nets: sparse rows -> ReLU layer -> perhaps a second ReLU layer -> bucket scores.
+
+    embed : float32 (reps, width, hidden1).  embed_bias : float32 (reps, hidden1).
+    hidden : float32 (reps, hidden1, hidden2), (reps, hidden1, 0) without a second layer.  hidden_bias : float32 (reps, hidden2).
+    weights : float32 (reps, last hidden, buckets).  biases : float32 (reps, buckets).  lookup : Lookup.
+    feature_seeds : uint64 (reps,), of the hash of the columns into `width` cells in each repetition, or (0,) where columns are used as is.
+    n_features : int, columns of the input.  loss : 0 logistic (multi-label), 1 softmax (multi-class).
+    """
+    embed: np.ndarray
+    embed_bias: np.ndarray
+    hidden: np.ndarray
+    hidden_bias: np.ndarray
+    weights: np.ndarray
+    biases: np.ndarray
+    lookup: Lookup
+    feature_seeds: np.ndarray
+    n_features: int
+    loss: int
+
+
+class ShallowSlots(NamedTuple):
+    """Optimizer state of a Shallow model: Slots for each of its arrays."""
+    embed: optim.Slots
+    embed_bias: optim.Slots
+    hidden: optim.Slots
+    hidden_bias: optim.Slots
+    weights: optim.Slots
+    biases: optim.Slots
+
+
+def init(n_features, lookup, *, hidden=(256,), loss="logistic", width=None, seed=0):
+    """Untrained model: normal weights, biases zero. Repetition r is the same whatever the number of repetitions.
+
+    n_features : int, columns of the input.  lookup : Lookup.  hidden : one or two ints, units of the hidden layers.
+    loss : "logistic" for any number of labels a row, "softmax" for one.
+    width : int, cells that the columns are hashed into, afresh in each repetition; None uses the columns as they are.
+    seed : int, of that hash and of the weights.  Returns Shallow.
+    Source: He et al. 2015, section 2.2. Variances are 2 / inputs of a unit (their eq. 10), but 2 / units for the first layer (eq. 14):
+    few of its inputs are other than zero, and so a row of length one makes hidden values of length about one, however wide it is.
+    Example:
+        >>> from sketchxc.lookup import hashed
+        >>> model = init(1000, hashed(500, reps=2, buckets=20), hidden=(64, 32))
+        >>> model.embed.shape, model.hidden.shape, model.weights.shape
+        ((2, 1000, 64), (2, 64, 32), (2, 32, 20))
+    """
+    n_features = _check.integer(n_features, "n_features", 1, 2**31 - 1)
+    _check.choice(loss, "loss", mach.LOSSES)
+    if not isinstance(hidden, (tuple, list)) or len(hidden) not in (1, 2):
+        raise ValueError(f"hidden must be a tuple of one or two numbers of units, not {hidden!r}")
+    sizes = [_check.integer(units, "hidden", 1, 2**20) for units in hidden]
+    if width is None:
+        width, feature_seeds = n_features, np.empty(0, np.uint64)
+    else:
+        width = _check.integer(width, "width", 1, 2**31 - 1)
+        feature_seeds = hashing.mix(hashing.seeds(lookup.reps, seed), 0x66656174)  # as in `mach.init`
+    reps, second = lookup.reps, sizes[1] if len(sizes) == 2 else 0
+    embed = np.empty((reps, width, sizes[0]), np.float32)
+    middle = np.empty((reps, sizes[0], second), np.float32)
+    weights = np.empty((reps, sizes[-1], lookup.buckets), np.float32)
+    for r, child in enumerate(np.random.SeedSequence(int(_check.seed(seed))).spawn(reps)):
+        rng = np.random.default_rng(child)
+        for array, scale in ((embed[r], sizes[0]), (middle[r], sizes[0]), (weights[r], sizes[-1])):
+            rng.standard_normal(dtype=np.float32, out=array)
+            array *= np.float32(np.sqrt(2.0 / scale))
+    zeros = [np.zeros((reps, units), np.float32) for units in (sizes[0], second, lookup.buckets)]
+    return Shallow(embed, zeros[0], middle, zeros[1], weights, zeros[2], lookup, feature_seeds, n_features, mach.LOSSES.index(loss))
+
+
+def slots(opt, model):
+    """Fresh optimizer state for a model. Returns ShallowSlots."""
+    return ShallowSlots(*(optim.slots(opt, getattr(model, name).shape) for name in ShallowSlots._fields))
+
+
+def train(model, opt, state, x, labels, order, *, batch=256, last_lr=None, threads=None, check=True):
+    """One pass of mini-batch training over the rows `order`, in place; the same bits for any number of threads.
+
+    opt : Optimizer; only table rows of columns that occur in a batch take its step.  state : ShallowSlots.
+    x : Rows (n, n_features).  labels : Rows (n, n_labels), values ignored.
+    order : integers (m,), row numbers in the order of the pass.  batch : int, rows a step; gradients are means over the batch.
+    last_lr : float, learning rate that a straight line from opt.lr reaches at the end of the pass; None keeps opt.lr.
+    check : whether the entries of x and labels are looked at; their shapes always are.
+    threads : int, repetitions trained at a time; None takes Numba's number of threads. Products of matrices run on one thread each.
+    Returns the mean loss of a row: with logistic loss summed over the buckets, in both cases averaged over the repetitions.
+    Raises ValueError if the numbers of rows, features or labels do not fit.
+    Source: Medini et al. 2019, algorithm 1; several labels of a row in one bucket count once."""
+    x, labels = mach._check_data(model, x, labels, check)
+    order = _check.array(order, "order", np.int64, 1)
+    batch = _check.integer(batch, "batch", 1)
+    threads = numba.get_num_threads() if threads is None else _check.integer(threads, "threads", 1)
+    if order.size and (order.min() < 0 or order.max() >= x.indptr.size - 1):
+        raise ValueError(f"order must hold row numbers between 0 and {x.indptr.size - 2}")
+    total, done = 0.0, 0
+    for part in mach._chunks(x, order, batch):
+        rows, targets = sparse.take(x, part, check=False), sparse.take(labels, part, check=False)
+        steps = -(-part.size // batch)
+        hypers = optim.hyper(opt, int(state.weights.steps[0]) + 1, steps, last_lr, done / order.size, batch / order.size)
+        done += part.size
+        shared = None if model.feature_seeds.size else mach._group(rows, batch)
+        tasks = ((model, state, opt.rule, hypers, seen, shared, targets, batch, r) for r, seen in _each(model, rows))
+        total += sum(_in_threads(threads, _train_repetition, tasks))
+        for one in state:
+            one.steps[0] += steps
+    return total / (model.lookup.reps * max(1, order.size))
+
+
+def bucket_scores(model, x, *, check=True):
+    """Scores (logits) of every bucket.
+
+    x : Rows (n, n_features).  Returns float32 (reps, n, buckets), the same bits for any number of threads."""
+    if check:
+        x = mach._check_features(model, x)
+    n = x.indptr.size - 1
+    out = np.empty((model.lookup.reps, n, model.lookup.buckets), np.float32)  # (reps, n, buckets)
+    tasks = ((model, rows, r, start, out[r, start:start + BLOCK]) for r, rows in _each(model, x) for start in range(0, n, BLOCK))
+    _in_threads(numba.get_num_threads(), _score_block, tasks)
+    return out
+
+
+def top_k(model, x, k, *, how="logit", top=None, least=2, memory=1 << 28):
+    """Best k labels of every row; bucket scores are made and decoded block by block.
+
+    x : Rows (n, n_features).  k : int.  how, top, least : as in `decode.top_k`.  memory : int, bytes that the scores of a block may take.
+    Returns labels int32 (n, k) and scores float32 (n, k), best first, -1 where there are no more candidates."""
+    return mach.decode_blocks(model, mach._check_features(model, x), bucket_scores, k, how=how, top=top, least=least, memory=memory)
+
+
+def _train_repetition(model, state, rule, hypers, rows, groups, targets, batch, r):
+    """Train net r on prepared rows, batch after batch; returns the sum of the losses. Calls serial kernels only."""
+    lookup, softmax, n = model.lookup, model.loss == 1, rows.indptr.size - 1
+    batch_ptr, features, feature_ptr, members, values = groups or mach._group(rows, batch)
+    layers, moments = _dense(model, model, r), _dense(model, state, r)
+    size = min(batch, n)
+    embed, bias = model.embed[r], model.embed_bias[r]
+    outputs = [np.empty((size, units), np.float32) for units in (bias.size, *(b.size for _, b in layers))]  # of each layer
+    backs = [np.empty_like(hidden) for hidden in outputs[:-1]]  # slopes of the hidden layers
+    gradients = [np.empty_like(weights) for weights, _ in layers]
+    sums = [np.empty(values.shape[1], np.float32) for values in outputs]
+    most = int(np.diff(np.append(targets.indptr[:-1:batch], targets.indptr[-1])).max(initial=0))
+    places, bounds, marks = np.empty(most, np.int64), np.empty(size + 1, np.int64), np.zeros(lookup.buckets, np.bool_)
+    excess = np.empty(lookup.buckets, np.float32)
+    loss = 0.0
+    with np.errstate(over="ignore", invalid="ignore"):  # a diverging run shows in the loss
+        for t in range(batch_ptr.size - 1):
+            first, hyper = t * batch, hypers[t]
+            count = min(batch, n - first)
+            values_of = [values[:count] for values in outputs]
+            _kernels.embed_rows(embed, bias, *rows[:3], first, values_of[0])
+            _forward(layers, values_of)
+            slopes = values_of[-1]
+            loss += _kernels.loss_slopes(slopes, np.float32(1.0) / np.float32(count), softmax, targets.indptr, targets.indices, first, r,
+                                         lookup.seeds, lookup.table, lookup.buckets, marks, places, bounds, sums[-1], excess)
+            for i in range(len(layers) - 1, -1, -1):
+                (weights, biases), (weight_slots, bias_slots) = layers[i], moments[i]
+                back = backs[i][:count]
+                np.matmul(values_of[i].T, slopes, out=gradients[i])
+                np.matmul(slopes, weights.T, out=back)
+                _mach_kernels.descend(rule, hyper, gradients[i].reshape(-1), weights.reshape(-1), *weight_slots)
+                _kernels.descend_bias(rule, hyper, slopes, sums[i + 1], biases, *bias_slots)
+                _kernels.block(values_of[i], back)
+                slopes = back
+            _kernels.descend_bias(rule, hyper, slopes, sums[0], bias, state.embed_bias.m[r], state.embed_bias.v[r])
+            _kernels.descend_rows(rule, hyper, slopes, features, feature_ptr, members, values, batch_ptr[t], batch_ptr[t + 1], sums[0],
+                                  embed, state.embed.m[r], state.embed.v[r])
+    return float(loss)
+
+
+def _score_block(model, rows, r, start, out):
+    """Fill out with the scores of rows start, start + 1, ... in repetition r."""
+    layers = _dense(model, model, r)
+    values = [np.empty((out.shape[0], units), np.float32) for units in (model.embed.shape[2], *(b.size for _, b in layers[:-1]))]
+    _kernels.embed_rows(model.embed[r], model.embed_bias[r], *rows[:3], start, values[0])
+    _forward(layers, [*values, out])
+
+
+def _forward(layers, values):
+    """Fill values[1:] with the outputs of the dense layers; all but the last have a ReLU."""
+    for i, (weights, biases) in enumerate(layers):
+        np.matmul(values[i], weights, out=values[i + 1])
+        (_kernels.add_bias if i == len(layers) - 1 else _kernels.add_bias_relu)(biases, values[i + 1])
+
+
+def _dense(model, source, r):
+    """Weights and biases of each dense layer of net r, first the second hidden layer if there is one; from slots, their flat moments."""
+    pairs = [(source.hidden, source.hidden_bias)] if model.hidden.shape[2] else []
+    pairs.append((source.weights, source.biases))
+    if source is model:
+        return [(weights[r], biases[r]) for weights, biases in pairs]
+    return [tuple((one.m[r].reshape(-1), one.v[r].reshape(-1)) for one in pair) for pair in pairs]
+
+
+def _each(model, x):
+    """The repetitions with the rows as each sees them."""
+    for r in range(model.lookup.reps):
+        if model.feature_seeds.size:
+            yield r, sparse.hash_columns(x, model.embed.shape[1], seed=int(model.feature_seeds[r]), signed=False)
+        else:
+            yield r, x
+
+
+@cache
+def _pools():
+    """The thread pools of the loaded libraries, found once: the search takes milliseconds."""
+    from threadpoolctl import ThreadpoolController
+    return ThreadpoolController()
+
+
+def _in_threads(threads, function, tasks):
+    """Results of function(*task) for every task, in order, on some threads, each with matrix products on itself alone."""
+    with _pools().limit(limits=1, user_api="blas"), ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(lambda task: function(*task), tasks))
+
+
+def _validate(model):
+    reps, _, first = model.embed.shape
+    second, buckets = model.hidden.shape[2], model.lookup.buckets
+    wanted = ((reps, first), (reps, first, second), (reps, second), (reps, second or first, buckets), (reps, buckets))
+    found = tuple(array.shape for array in model[1:6])
+    if found != wanted or reps != model.lookup.reps:
+        raise ValueError(f"arrays must have the shapes {wanted} of {model.lookup.reps} repetitions, not {found}")
+
+
+modelfile.register(Shallow, _validate, embed=(np.float32, 3), embed_bias=(np.float32, 2), hidden=(np.float32, 3),
+                   hidden_bias=(np.float32, 2), weights=(np.float32, 3), biases=(np.float32, 2), lookup=Lookup, feature_seeds=(np.uint64, 1),
+                   n_features=int, loss=int)
+modelfile.register(ShallowSlots, **{name: optim.Slots for name in ShallowSlots._fields})
