@@ -1,7 +1,8 @@
 """sketchxc: extreme classification in log memory, on plain NumPy arrays with Numba kernels.
 
 The modules are the domains: `hashing`, `sparse`, `text`, `metrics`, `optim`, `lookup`, `decode`, `mach`, `shallow`, `linear`,
-`crosses`, `votes`, `rerank`, `ranker`, `files`, `modelfile`, `sizing`, `fit`, `pipeline`, `frame`. The names below are those that most programs need.
+`crosses`, `votes`, `rerank`, `ranker`, `files`, `modelfile`, `sizing`, `fit`, `pipeline`, `frame`. The names below are those that most
+programs need.
 """
 import os as _os
 
@@ -13,9 +14,9 @@ from .modelfile import load, save
 from .sizing import Plan, plan
 from .sparse import Rows, rows
 
-__all__ = ["LinearClassifier", "MACHClassifier", "Plan", "Rows", "crosses", "decode", "enable_cache", "estimators", "files", "fit", "frame", "hashing",
-           "linear", "load", "lookup", "mach", "metrics", "modelfile", "optim", "pipeline", "plan", "ranker", "read_text", "read_xc", "rerank",
-           "rows", "save", "shallow", "sizing", "sparse", "text", "votes", "write_xc"]
+__all__ = ["LinearClassifier", "MACHClassifier", "Plan", "Rows", "crosses", "decode", "enable_cache", "estimators", "files", "fit", "frame",
+           "hashing", "linear", "load", "lookup", "mach", "metrics", "modelfile", "optim", "pipeline", "plan", "ranker", "read_text",
+           "read_xc", "rerank", "rows", "save", "shallow", "sizing", "sparse", "text", "votes", "write_xc"]
 
 if _os.environ.get("SKETCHXC_CACHE") == "1":
     enable_cache(_os.environ.get("SKETCHXC_CACHE_DIR"))

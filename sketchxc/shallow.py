@@ -240,6 +240,6 @@ def _validate(model):
 
 
 modelfile.register(Shallow, _validate, embed=(np.float32, 3), embed_bias=(np.float32, 2), hidden=(np.float32, 3),
-                   hidden_bias=(np.float32, 2), weights=(np.float32, 3), biases=(np.float32, 2), lookup=Lookup, feature_seeds=(np.uint64, 1),
-                   n_features=int, loss=int)
+                   hidden_bias=(np.float32, 2), weights=(np.float32, 3), biases=(np.float32, 2), lookup=Lookup,
+                   feature_seeds=(np.uint64, 1), n_features=int, loss=int)
 modelfile.register(ShallowSlots, **{name: optim.Slots for name in ShallowSlots._fields})
