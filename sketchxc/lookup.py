@@ -86,4 +86,11 @@ def needed_reps(n_labels, buckets, failure=0.01):
     return max(1, math.ceil(2.0 * math.log(n_labels / math.sqrt(failure)) / math.log(buckets)))
 
 
-modelfile.register(Lookup, seeds=(np.uint64, 1), table=(np.int32, 2), buckets=int, n_labels=int)
+def _validate(lookup):
+    if lookup.seeds.size != lookup.reps:
+        raise ValueError(f"seeds must hold {lookup.reps} seeds, not {lookup.seeds.size}")
+    if lookup.table.shape[1] not in (0, lookup.n_labels):
+        raise ValueError(f"table must have 0 or {lookup.n_labels} columns, not {lookup.table.shape[1]}")
+
+
+modelfile.register(Lookup, _validate, seeds=(np.uint64, 1), table=(np.int32, 2), buckets=int, n_labels=int)
