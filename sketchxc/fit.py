@@ -35,7 +35,7 @@ def fit(model, plan, x, labels, *, state=None, progress=None):
     n = x.indptr.size - 1
     rng = np.random.default_rng(plan.seed)
     pieces = 1 + x.indices.size // PIECE
-    piece = -(-n // (pieces * plan.batch)) * plan.batch
+    piece = max(1, -(-n // (pieces * plan.batch))) * plan.batch
     mean = 0.0
     for epoch in range(plan.epochs):
         order = rng.permutation(n)
