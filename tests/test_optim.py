@@ -40,6 +40,12 @@ def test_constants_do_not_depend_on_where_a_run_is_cut(name):
     assert np.isfinite(whole).all()
 
 
+def test_learning_rate_falls_in_a_straight_line():
+    found = optim.hyper(optim.sgd(0.8), 5, 4, 0.2, 0.25, 0.1)
+    np.testing.assert_allclose(found[:, 0], [0.8 - 0.6 * share for share in (0.25, 0.35, 0.45, 0.55)], rtol=1e-6)
+    assert np.array_equal(found[:, 1:], optim.hyper(optim.sgd(0.8), 5, 4)[:, 1:])
+
+
 @pytest.mark.parametrize("name, m, v", [("sgd", 0, 0), ("momentum", 3, 0), ("adagrad", 0, 3), ("adam", 3, 3)])
 def test_state_holds_only_the_moments_of_the_rule(name, m, v):
     state = optim.slots(OPTIMIZERS[name], (4, 3))
