@@ -27,8 +27,8 @@ def top_k(scores, lookup, k, *, how="logit", softmax=False, top=None, least=2, t
     top : None for all labels; or int, the buckets per repetition whose labels are candidates (pruned decoding).
     least : int, in how many repetitions' best buckets a candidate must be; relaxed for rows that would get fewer than k.
     tables : what `decoding_tables` returned for this lookup, to be built once for many calls.
-    Returns labels int32 (n, k) best first, -1 where there are no more candidates, and scores float32 (n, k); equal scores are in the
-    order of the labels. Pruned decoding with top = buckets and least = 1 equals the exact one.
+    Returns labels int32 (n, k) best first, -1 where there are no more candidates, and scores float32 (n, k); equal sums over the
+    repetitions are in the order of the labels. Pruned decoding with top = buckets and least = 1 equals the exact one.
     Raises ValueError if shapes do not fit.
     Source: Medini et al. 2019, section 3 and theorem 1 (unbiased); pruning after the authors' code, with exact scores for candidates."""
     kind, join = AGGREGATES[_check.choice(how, "how", AGGREGATES)]
@@ -36,6 +36,9 @@ def top_k(scores, lookup, k, *, how="logit", softmax=False, top=None, least=2, t
     if scores.dtype != np.float32 or scores.ndim != 3 or (scores.shape[0], scores.shape[2]) != (lookup.reps, lookup.buckets):
         raise ValueError(f"scores must be float32 ({lookup.reps}, n, {lookup.buckets}), not {scores.dtype} {scores.shape}")
     n = scores.shape[1]
+    if top is not None:
+        top = min(_check.integer(top, "top", 1), lookup.buckets)
+        least = min(_check.integer(least, "least", 1), lookup.reps)
     if kind != _kernels.LOGIT:
         _kernels.transform_all(kind, softmax, scores)
     best_scores = np.empty((n, k), np.float32)
@@ -45,8 +48,6 @@ def top_k(scores, lookup, k, *, how="logit", softmax=False, top=None, least=2, t
     if top is None:
         _kernels.exact(scores, tables[0], join, best_scores, best_labels)
     else:
-        top = min(_check.integer(top, "top", 1), lookup.buckets)
-        least = min(_check.integer(least, "least", 1), lookup.reps)
         _kernels.pruned(scores, *tables, top, least, join, best_scores, best_labels)
     if join == _kernels.SUM:
         best_scores /= np.float32(lookup.reps)

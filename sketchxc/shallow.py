@@ -10,7 +10,6 @@ import numba
 import numpy as np
 
 from . import _check, hashing, mach, modelfile, optim, sparse
-from ._cpu import mach as _mach_kernels
 from ._cpu import shallow as _kernels
 from .lookup import Lookup
 
@@ -103,6 +102,8 @@ def train(model, opt, state, x, labels, order, *, batch=256, last_lr=None, threa
     Returns the mean loss of a row: with logistic loss summed over the buckets, in both cases averaged over the repetitions.
     Raises ValueError if the numbers of rows, features or labels do not fit.
     Source: Medini et al. 2019, algorithm 1; several labels of a row in one bucket count once."""
+    for name in ShallowSlots._fields:
+        optim.check_slots(opt, getattr(state, name), getattr(model, name).shape, f"state.{name}")
     x, labels = mach._check_data(model, x, labels, check)
     order = _check.array(order, "order", np.int64, 1)
     batch = _check.integer(batch, "batch", 1)
@@ -146,100 +147,128 @@ def top_k(model, x, k, *, how="logit", top=None, least=2, memory=1 << 28):
 
 def _train_repetition(model, state, rule, hypers, rows, groups, targets, batch, r):
     """Train net r on prepared rows, batch after batch; returns the sum of the losses. Calls serial kernels only."""
-    lookup, softmax, n = model.lookup, model.loss == 1, rows.indptr.size - 1
-    batch_ptr, features, feature_ptr, members, values = groups or mach._group(rows, batch)
-    layers, moments = _dense(model, model, r), _dense(model, state, r)
+    lookup, n = model.lookup, rows.indptr.size - 1
+    batch_ptr, *columns = groups or mach._group(rows, batch)
+    layers, moments = _layers(model, r), _moments(model, state, r)
     size = min(batch, n)
-    embed, bias = model.embed[r], model.embed_bias[r]
-    outputs = [np.empty((size, units), np.float32) for units in (bias.size, *(b.size for _, b in layers))]  # of each layer
+    outputs = [np.empty((size, biases.size), np.float32) for _, biases in layers]  # values of each layer; scores, then slopes, of the last
     backs = [np.empty_like(hidden) for hidden in outputs[:-1]]  # slopes of the hidden layers
-    gradients = [np.empty_like(weights) for weights, _ in layers]
-    sums = [np.empty(values.shape[1], np.float32) for values in outputs]
+    gradients = [np.empty_like(weights) for weights, _ in layers[1:]]
+    sums = [np.empty_like(biases) for _, biases in layers]
     most = int(np.diff(np.append(targets.indptr[:-1:batch], targets.indptr[-1])).max(initial=0))
-    places, bounds, marks = np.empty(most, np.int64), np.empty(size + 1, np.int64), np.zeros(lookup.buckets, np.bool_)
-    excess = np.empty(lookup.buckets, np.float32)
+    work = (np.zeros(lookup.buckets, np.bool_), np.empty(most, np.int64), np.empty(size + 1, np.int64), sums[-1], np.empty_like(sums[-1]))
     loss = 0.0
-    with np.errstate(over="ignore", invalid="ignore"):  # a diverging run shows in the loss
+    with np.errstate(over="ignore", invalid="ignore"):  # a run that diverges shows in the loss
         for t in range(batch_ptr.size - 1):
             first, hyper = t * batch, hypers[t]
-            count = min(batch, n - first)
-            values_of = [values[:count] for values in outputs]
-            _kernels.embed_rows(embed, bias, *rows[:3], first, values_of[0])
-            _forward(layers, values_of)
-            slopes = values_of[-1]
-            loss += _kernels.loss_slopes(slopes, np.float32(1.0) / np.float32(count), softmax, targets.indptr, targets.indices, first, r,
-                                         lookup.seeds, lookup.table, lookup.buckets, marks, places, bounds, sums[-1], excess)
-            for i in range(len(layers) - 1, -1, -1):
-                (weights, biases), (weight_slots, bias_slots) = layers[i], moments[i]
-                back = backs[i][:count]
-                np.matmul(values_of[i].T, slopes, out=gradients[i])
+            values = [output[:n - first] for output in outputs]
+            slopes = _forward(layers, rows, first, values)
+            loss += _kernels.loss_slopes(slopes, np.float32(1.0 / slopes.shape[0]), model.loss == 1, targets.indptr, targets.indices, first, r,
+                                         lookup.seeds, lookup.table, lookup.buckets, *work)
+            for i in range(len(layers) - 1, 0, -1):
+                below, (weights, biases), (weight_slots, bias_slots) = values[i - 1], layers[i], moments[i]
+                back, gradient = backs[i - 1][:n - first], gradients[i - 1]
+                np.matmul(below.T, slopes, out=gradient)
                 np.matmul(slopes, weights.T, out=back)
-                _mach_kernels.descend(rule, hyper, gradients[i].reshape(-1), weights.reshape(-1), *weight_slots)
-                _kernels.descend_bias(rule, hyper, slopes, sums[i + 1], biases, *bias_slots)
-                _kernels.block(values_of[i], back)
+                _kernels.descend(rule, hyper, gradient.reshape(-1), weights.reshape(-1), *weight_slots)
+                _kernels.descend_bias(rule, hyper, slopes, sums[i], biases, *bias_slots)
+                _kernels.block(below, back)
                 slopes = back
-            _kernels.descend_bias(rule, hyper, slopes, sums[0], bias, state.embed_bias.m[r], state.embed_bias.v[r])
-            _kernels.descend_rows(rule, hyper, slopes, features, feature_ptr, members, values, batch_ptr[t], batch_ptr[t + 1], sums[0],
-                                  embed, state.embed.m[r], state.embed.v[r])
-    return float(loss)
+            (embed, biases), (embed_slots, bias_slots) = layers[0], moments[0]
+            _kernels.descend_bias(rule, hyper, slopes, sums[0], biases, *bias_slots)
+            _kernels.descend_rows(rule, hyper, slopes, *columns, batch_ptr[t], batch_ptr[t + 1], sums[0], embed, *embed_slots)
+    return loss
 
 
 def _score_block(model, rows, r, start, out):
-    """Fill out with the scores of rows start, start + 1, ... in repetition r."""
-    layers = _dense(model, model, r)
-    values = [np.empty((out.shape[0], units), np.float32) for units in (model.embed.shape[2], *(b.size for _, b in layers[:-1]))]
-    _kernels.embed_rows(model.embed[r], model.embed_bias[r], *rows[:3], start, values[0])
-    _forward(layers, [*values, out])
+    """Scores of rows start, start + 1, ... in repetition r."""
+    layers = _layers(model, r)
+    with np.errstate(over="ignore", invalid="ignore"):
+        _forward(layers, rows, start, [np.empty((out.shape[0], biases.size), np.float32) for _, biases in layers[:-1]] + [out])
 
 
-def _forward(layers, values):
-    """Fill values[1:] with the outputs of the dense layers; all but the last have a ReLU."""
-    for i, (weights, biases) in enumerate(layers):
-        np.matmul(values[i], weights, out=values[i + 1])
-        (_kernels.add_bias if i == len(layers) - 1 else _kernels.add_bias_relu)(biases, values[i + 1])
+def _forward(layers, rows, first, values):
+    """Fill `values` with the outputs of all layers for rows first, first + 1, ...; returns those of the last."""
+    _kernels.embed_rows(*layers[0], *rows[:3], first, values[0])
+    for i, (weights, biases) in enumerate(layers[1:], 1):
+        np.matmul(values[i - 1], weights, out=values[i])
+        if i + 1 < len(layers):
+            _kernels.add_bias_relu(biases, values[i])
+        else:
+            _kernels.add_bias(biases, values[i])
+    return values[-1]
 
 
-def _dense(model, source, r):
-    """Weights and biases of each dense layer of net r, first the second hidden layer if there is one; from slots, their flat moments."""
-    pairs = [(source.hidden, source.hidden_bias)] if model.hidden.shape[2] else []
-    pairs.append((source.weights, source.biases))
-    if source is model:
-        return [(weights[r], biases[r]) for weights, biases in pairs]
-    return [tuple((one.m[r].reshape(-1), one.v[r].reshape(-1)) for one in pair) for pair in pairs]
+def _layers(model, r):
+    """(weights, biases) of every layer of net r."""
+    names = _names(model)
+    return [(getattr(model, weights)[r], getattr(model, biases)[r]) for weights, biases in names]
+
+
+def _moments(model, state, r):
+    """For every layer of net r the moments (m, v) of its weights, flat but for the table, and of its biases."""
+    out = []
+    for weights, biases in _names(model):
+        first, second = getattr(state, weights), getattr(state, biases)
+        dense = [moment[r] if weights == "embed" else moment[r].reshape(-1) for moment in first[:2]]
+        out.append((dense, (second.m[r], second.v[r])))
+    return out
+
+
+def _names(model):
+    second = [("hidden", "hidden_bias")] if model.hidden.shape[2] else []
+    return [("embed", "embed_bias"), *second, ("weights", "biases")]
 
 
 def _each(model, x):
-    """The repetitions with the rows as each sees them."""
+    """Every repetition with the rows as it sees them; hashing has parallel kernels, so it belongs to the calling thread."""
     for r in range(model.lookup.reps):
         if model.feature_seeds.size:
-            yield r, sparse.hash_columns(x, model.embed.shape[1], seed=int(model.feature_seeds[r]), signed=False)
+            yield r, sparse.hash_columns(x, model.embed.shape[1], seed=int(model.feature_seeds[r]), signed=False, check=False)
         else:
             yield r, x
 
 
+def _in_threads(threads, work, tasks):
+    """work(*task) of every task, in the order of the tasks, made at most two a thread ahead of the work."""
+    with _blas().limit(limits=1, user_api="blas"):  # one thread a product: the bits of a product depend on their number
+        if threads == 1:
+            return [work(*task) for task in tasks]
+        with ThreadPoolExecutor(threads) as pool:
+            futures = []
+            try:
+                for task in tasks:
+                    if len(futures) >= 2 * threads:
+                        futures[-2 * threads].result()
+                    futures.append(pool.submit(work, *task))
+                return [future.result() for future in futures]
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+
 @cache
-def _pools():
-    """The thread pools of the loaded libraries, found once: the search takes milliseconds."""
+def _blas():
+    """Handle on the thread pools of the libraries that make products of matrices."""
     from threadpoolctl import ThreadpoolController
     return ThreadpoolController()
 
 
-def _in_threads(threads, function, tasks):
-    """Results of function(*task) for every task, in order, on some threads, each with matrix products on itself alone."""
-    with _pools().limit(limits=1, user_api="blas"), ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(lambda task: function(*task), tasks))
-
-
 def _validate(model):
-    reps, _, first = model.embed.shape
-    second, buckets = model.hidden.shape[2], model.lookup.buckets
-    wanted = ((reps, first), (reps, first, second), (reps, second), (reps, second or first, buckets), (reps, buckets))
-    found = tuple(array.shape for array in model[1:6])
-    if found != wanted or reps != model.lookup.reps:
-        raise ValueError(f"arrays must have the shapes {wanted} of {model.lookup.reps} repetitions, not {found}")
+    reps, width, hidden1 = model.embed.shape
+    second = model.hidden.shape[2]
+    last = second or hidden1
+    buckets = model.lookup.buckets
+    wanted = {"embed_bias": (reps, hidden1), "hidden": (reps, hidden1, second), "hidden_bias": (reps, second), "weights": (reps, last, buckets),
+              "biases": (reps, buckets)}
+    for name, shape in wanted.items():
+        if getattr(model, name).shape != shape:
+            raise ValueError(f"{name} must have shape {shape}, not {getattr(model, name).shape}")
+    if reps != model.lookup.reps:
+        raise ValueError(f"embed must hold the {model.lookup.reps} repetitions of the lookup, not {reps}")
+    if model.feature_seeds.shape != (reps,) if model.feature_seeds.size else width != model.n_features:
+        raise ValueError(f"embed must have a row for each of the {model.n_features} columns, not {width}, or there must be {reps} feature_seeds")
 
 
-modelfile.register(Shallow, _validate, embed=(np.float32, 3), embed_bias=(np.float32, 2), hidden=(np.float32, 3),
-                   hidden_bias=(np.float32, 2), weights=(np.float32, 3), biases=(np.float32, 2), lookup=Lookup,
-                   feature_seeds=(np.uint64, 1), n_features=int, loss=int)
-modelfile.register(ShallowSlots, **{name: optim.Slots for name in ShallowSlots._fields})
+modelfile.register(Shallow, _validate, embed=(np.float32, 3), embed_bias=(np.float32, 2), hidden=(np.float32, 3), hidden_bias=(np.float32, 2),
+                   weights=(np.float32, 3), biases=(np.float32, 2), lookup=Lookup, feature_seeds=(np.uint64, 1), n_features=int, loss=int)
+modelfile.register(ShallowSlots, **dict.fromkeys(ShallowSlots._fields, optim.Slots))

@@ -6,13 +6,13 @@ from .._jit import scalar
 
 @scalar
 def exp32(x):
-    """exp(x) in float32 to 2 units in the last place; 0 below -87, the value at 88 above.
+    """exp(x) in float32 to 2 units in the last place; 0 at -87 and below, the value at 88 above, NaN for NaN.
 
     Written out (range reduction and a polynomial, after Cephes) because a call of the C library keeps LLVM from using vector registers.
     Adding 1.5 * 2**23 rounds to the nearest integer and leaves that integer in the low bits, ready for the exponent field.
     """
-    x = x if x < np.float32(88.0) else np.float32(88.0)
-    y = x if x > np.float32(-87.0) else np.float32(-87.0)
+    x = np.float32(88.0) if x > np.float32(88.0) else x
+    y = np.float32(-87.0) if x < np.float32(-87.0) else x
     shifted = y * np.float32(1.44269504) + np.float32(12582912.0)
     n = shifted - np.float32(12582912.0)
     y = y - n * np.float32(0.693359375)
@@ -25,7 +25,7 @@ def exp32(x):
     p = p * y + np.float32(5.0000001201e-1)
     p = p * y * y + y + np.float32(1.0)
     power = np.int32((np.float32(shifted).view(np.int32) + np.int32(127)) << np.int32(23)).view(np.float32)
-    return p * power if x > np.float32(-87.0) else np.float32(0.0)
+    return np.float32(0.0) if x <= np.float32(-87.0) else p * power
 
 
 @scalar
