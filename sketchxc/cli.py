@@ -87,6 +87,8 @@ def _predict(args):
     names = pipeline.label_names(classifier)
     data = pipeline.read_inputs(args.input, classifier.encoder)
     ranked, scores = pipeline.predict(classifier, data, args.k)
+    chances = pipeline.probabilities(classifier, scores)
+    scores = scores if chances is None else chances
     lines = ("".join((" ".join(f"{names[label] if names else label}:{score:.6g}" for label, score in zip(*row) if label >= 0), "\n"))
              for row in zip(ranked.tolist(), scores.tolist()))
     if args.output is None:
@@ -102,7 +104,7 @@ def _evaluate(args):
     data, labels, _ = pipeline.read(args.test, encoder=classifier.encoder, names=names, n_labels=pipeline.n_labels(classifier))
     pipeline.predict(classifier, data[:1] if classifier.encoder.text else pipeline.first_row(data), 1)  # compile before the clock runs
     start = time.perf_counter()
-    ranked, _ = pipeline.predict(classifier, data, args.k)
+    ranked, scores = pipeline.predict(classifier, data, args.k)
     seconds = time.perf_counter() - start
     n = ranked.shape[0]
     ks = sorted({k for k in (1, 3, 5, args.k) if k <= ranked.shape[1]})
@@ -115,11 +117,16 @@ def _evaluate(args):
         propensity = metrics.propensities(counts, train_labels.indptr.size - 1, *metrics.PROPENSITY_PRESETS[args.propensity])
         wide = labels._replace(width=width)
         result["psp_at"] = {str(k): round(100 * metrics.scored_precision_at(ranked, wide, k, propensity), 4) for k in ks}
+    chances = pipeline.probabilities(classifier, scores)
+    if chances is not None:
+        result["calibration_error"] = round(metrics.calibration_error(chances, metrics.hits(ranked, labels)), 4)
     result["predict_ms"] = round(1000 * seconds / max(1, n), 4)
     if args.json:
         print(json.dumps(result))
         return
     print(f"{n:,} rows, {result['predict_ms']:.3f} ms a row")
+    if "calibration_error" in result:
+        print(f"probabilities are off by {result['calibration_error']:.3f} in the mean")
     for name, title in (("p_at", "P"), ("ndcg_at", "nDCG"), ("recall_at", "recall"), ("psp_at", "PSP")):
         if name in result:
             print("  ".join(f"{title}@{k} {value:.2f}" for k, value in result[name].items()))
@@ -203,7 +210,8 @@ def _parser():
     verb.add_argument("--dry-run", action="store_true", help="print the plan and stop")
     verb.add_argument("--quiet", action="store_true", help="no plan, no progress bar")
 
-    verb = verbs.add_parser("predict", help="best labels of every row", description="Write a line `label:score label:score` for every row.")
+    verb = verbs.add_parser("predict", help="best labels of every row", description="Write a line `label:score label:score` for every row; "
+                           "scores are calibrated probabilities for models of the kinds best, fast and small.")
     verb.set_defaults(run=_predict)
     verb.add_argument("model_file", metavar="MODEL")
     verb.add_argument("input", metavar="INPUT", help="as for train; texts may stand alone on their lines")

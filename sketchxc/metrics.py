@@ -154,6 +154,29 @@ def scored_ndcg_at(ranked, labels, k, propensity):
     return _share((reached[some] @ gains / ideal).sum(), (best[some] @ gains / ideal).sum())
 
 
+def calibration_error(probabilities, hits, bins=10):
+    """Expected calibration error: how far stated probabilities are from the share of hits, in groups of equal size by probability.
+
+    probabilities : floats in [0, 1], any shape.  hits : bool, same shape.  bins : int, groups.
+    Returns float, the mean over all entries of the distance in their group; nan without entries.
+    Raises ValueError for other shapes or probabilities.
+    Source: Naeini, Cooper & Hauskrecht 2015, with groups of equal size.
+    Example:
+        >>> import numpy as np
+        >>> calibration_error(np.array([0.5, 0.5, 1.0, 1.0]), np.array([True, False, True, True]), bins=2)
+        0.0
+    """
+    probabilities, hits = np.ravel(probabilities).astype(np.float64), np.ravel(hits)
+    bins = _check.integer(bins, "bins", 1)
+    if probabilities.shape != hits.shape or hits.dtype != bool:
+        raise ValueError(f"hits must be bool {probabilities.shape}, not {hits.dtype} {hits.shape}")
+    if not ((probabilities >= 0) & (probabilities <= 1)).all():
+        raise ValueError("probabilities must be between 0 and 1")
+    order = np.argsort(probabilities, kind="stable")
+    groups = np.array_split(order, min(bins, max(1, order.size)))
+    return _share(sum(abs(float((probabilities[g] - hits[g]).sum())) for g in groups), order.size)
+
+
 def hits(ranked, labels):
     """Whether each ranked label is a label of its row.
 

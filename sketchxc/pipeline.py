@@ -197,6 +197,13 @@ def predict(classifier, data, k=5):
     return ranking(classifier, encode(classifier.encoder, data), _check.integer(k, "k", 1))
 
 
+def probabilities(classifier, scores):
+    """Probability that a label with a given score is right; None for models that are not calibrated.
+
+    scores : float32, from `predict`, minus infinity for no label.  Returns float32 of that shape."""
+    return ranker.probabilities(classifier.model, scores) if isinstance(classifier.model, ranker.Ranker) else None
+
+
 def label_names(classifier):
     """Names of the labels: list of str, or None if labels are numbers."""
     if classifier.name_offsets.size < 2:

@@ -145,3 +145,27 @@ def test_bad_input(call, error, words):
 
 def test_a_label_twice_beyond_the_first_k_does_not_matter():
     assert metrics.precision_at([[0, 2, 2], [1, 1, 1]], GOOD, 1) == 1.0
+
+
+@given(st.integers(1, 12), st.integers(0, 60), st.integers(0, 2**32 - 1))
+def test_calibration_error_is_the_mean_distance_in_groups(bins, n, seed):
+    rng = np.random.default_rng(seed)
+    chances, hits = rng.random(n), rng.random(n) < 0.4
+    found = metrics.calibration_error(chances, hits, bins)
+    if n == 0:
+        assert np.isnan(found)
+        return
+    order, total, start = sorted(range(n), key=lambda i: chances[i]), 0.0, 0
+    groups = min(bins, n)
+    for g in range(groups):
+        size = n // groups + (g < n % groups)
+        total += abs(sum(chances[i] - hits[i] for i in order[start:start + size]))
+        start += size
+    assert found == pytest.approx(total / n, abs=1e-12)
+
+
+def test_calibration_error_refuses_what_are_not_probabilities():
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        metrics.calibration_error(np.array([1.5]), np.array([True]))
+    with pytest.raises(ValueError, match="hits must be bool"):
+        metrics.calibration_error(np.array([0.5]), np.array([1]))
