@@ -1,7 +1,6 @@
 """Classifiers for scikit-learn: MACH and one-vs-all, for one label a row or any number of labels, on sparse or dense features."""
 import contextlib
 import sys
-import warnings
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
@@ -148,9 +147,7 @@ class _Classifier(ClassifierMixin, BaseEstimator):
             return validate_data(self, X, accept_sparse="csr", dtype=np.float32, reset=False)
         y = sparse.to_scipy(y) if isinstance(y, sparse.Rows) else y
         X, y = validate_data(self, X, y, accept_sparse="csr", dtype=np.float32, multi_output=True, reset=reset)
-        with warnings.catch_warnings():  # that labels are many is no sign of regression here
-            warnings.filterwarnings("ignore", "The number of unique classes is greater", UserWarning)
-            kind = type_of_target(y, input_name="y")
+        kind = type_of_target(y, input_name="y")  # not check_classification_targets, which takes many labels for a sign of regression
         if kind in ("binary", "multiclass") and not hasattr(y, "tocsr"):
             return X, column_or_1d(y, warn=True)
         one_column = hasattr(y, "tocsr") and y.shape[1] == 1 and np.isin(y.data, (0, 1)).all()
