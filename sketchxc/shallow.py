@@ -100,16 +100,17 @@ def train(model, opt, state, x, labels, order, *, batch=256, last_lr=None, threa
     check : whether the entries of x and labels are looked at; their shapes always are.
     threads : int, repetitions trained at a time; None takes Numba's number of threads. Products of matrices run on one thread each.
     Returns the mean loss of a row: with logistic loss summed over the buckets, in both cases averaged over the repetitions.
-    Raises ValueError if the numbers of rows, features or labels do not fit.
+    Raises ValueError if the numbers of rows, features or labels do not fit, or the state is not of this model and optimizer.
     Source: Medini et al. 2019, algorithm 1; several labels of a row in one bucket count once."""
-    for name in ShallowSlots._fields:
-        optim.check_slots(opt, getattr(state, name), getattr(model, name).shape, f"state.{name}")
     x, labels = mach._check_data(model, x, labels, check)
     order = _check.array(order, "order", np.int64, 1)
-    batch = _check.integer(batch, "batch", 1)
+    batch = min(_check.integer(batch, "batch", 1), max(1, order.size))
     threads = numba.get_num_threads() if threads is None else _check.integer(threads, "threads", 1)
     if order.size and (order.min() < 0 or order.max() >= x.indptr.size - 1):
         raise ValueError(f"order must hold row numbers between 0 and {x.indptr.size - 2}")
+    last_lr = last_lr if last_lr is None else _check.real(last_lr, "last_lr", 0)
+    for field in ShallowSlots._fields:
+        optim.check_slots(opt, getattr(state, field), getattr(model, field).shape, f"state.{field}")
     total, done = 0.0, 0
     for part in mach._chunks(x, order, batch):
         rows, targets = sparse.take(x, part, check=False), sparse.take(labels, part, check=False)
@@ -163,8 +164,8 @@ def _train_repetition(model, state, rule, hypers, rows, groups, targets, batch, 
             first, hyper = t * batch, hypers[t]
             values = [output[:n - first] for output in outputs]
             slopes = _forward(layers, rows, first, values)
-            loss += _kernels.loss_slopes(slopes, np.float32(1.0 / slopes.shape[0]), model.loss == 1, targets.indptr, targets.indices, first, r,
-                                         lookup.seeds, lookup.table, lookup.buckets, *work)
+            loss += _kernels.loss_slopes(slopes, np.float32(1.0 / slopes.shape[0]), model.loss == 1, targets.indptr, targets.indices,
+                                         first, r, lookup.seeds, lookup.table, lookup.buckets, *work)
             for i in range(len(layers) - 1, 0, -1):
                 below, (weights, biases), (weight_slots, bias_slots) = values[i - 1], layers[i], moments[i]
                 back, gradient = backs[i - 1][:n - first], gradients[i - 1]
@@ -201,8 +202,7 @@ def _forward(layers, rows, first, values):
 
 def _layers(model, r):
     """(weights, biases) of every layer of net r."""
-    names = _names(model)
-    return [(getattr(model, weights)[r], getattr(model, biases)[r]) for weights, biases in names]
+    return [(getattr(model, weights)[r], getattr(model, biases)[r]) for weights, biases in _names(model)]
 
 
 def _moments(model, state, r):
@@ -216,6 +216,7 @@ def _moments(model, state, r):
 
 
 def _names(model):
+    """Fields of the weights and biases of every layer."""
     second = [("hidden", "hidden_bias")] if model.hidden.shape[2] else []
     return [("embed", "embed_bias"), *second, ("weights", "biases")]
 
@@ -254,21 +255,24 @@ def _blas():
 
 
 def _validate(model):
-    reps, width, hidden1 = model.embed.shape
-    second = model.hidden.shape[2]
-    last = second or hidden1
-    buckets = model.lookup.buckets
-    wanted = {"embed_bias": (reps, hidden1), "hidden": (reps, hidden1, second), "hidden_bias": (reps, second), "weights": (reps, last, buckets),
-              "biases": (reps, buckets)}
+    reps, width, first = model.embed.shape
+    second, buckets = model.hidden.shape[2], model.lookup.buckets
+    wanted = {"embed_bias": (reps, first), "hidden": (reps, first, second), "hidden_bias": (reps, second),
+              "weights": (reps, second or first, buckets), "biases": (reps, buckets)}
+    if reps != model.lookup.reps:
+        raise ValueError(f"embed must hold the {model.lookup.reps} repetitions of the lookup, not {reps}")
     for name, shape in wanted.items():
         if getattr(model, name).shape != shape:
             raise ValueError(f"{name} must have shape {shape}, not {getattr(model, name).shape}")
-    if reps != model.lookup.reps:
-        raise ValueError(f"embed must hold the {model.lookup.reps} repetitions of the lookup, not {reps}")
-    if model.feature_seeds.shape != (reps,) if model.feature_seeds.size else width != model.n_features:
-        raise ValueError(f"embed must have a row for each of the {model.n_features} columns, not {width}, or there must be {reps} feature_seeds")
+    if model.feature_seeds.size not in (0, reps):
+        raise ValueError(f"feature_seeds must hold none or {reps} seeds, not {model.feature_seeds.size}")
+    if model.feature_seeds.size == 0 and width != model.n_features:
+        raise ValueError(f"embed must have {model.n_features} rows, not {width}")
+    if model.loss not in range(len(mach.LOSSES)):
+        raise ValueError(f"loss must be 0 or 1, not {model.loss}")
 
 
-modelfile.register(Shallow, _validate, embed=(np.float32, 3), embed_bias=(np.float32, 2), hidden=(np.float32, 3), hidden_bias=(np.float32, 2),
-                   weights=(np.float32, 3), biases=(np.float32, 2), lookup=Lookup, feature_seeds=(np.uint64, 1), n_features=int, loss=int)
+modelfile.register(Shallow, _validate, embed=(np.float32, 3), embed_bias=(np.float32, 2), hidden=(np.float32, 3),
+                   hidden_bias=(np.float32, 2), weights=(np.float32, 3), biases=(np.float32, 2), lookup=Lookup,
+                   feature_seeds=(np.uint64, 1), n_features=int, loss=int)
 modelfile.register(ShallowSlots, **dict.fromkeys(ShallowSlots._fields, optim.Slots))
