@@ -4,6 +4,11 @@ import contextlib
 import numba
 
 
+def available():
+    """Number of threads that parallel kernels use now."""
+    return numba.get_num_threads()
+
+
 @contextlib.contextmanager
 def one_if(small):
     """Run the parallel kernels of the block on the calling thread alone if `small`.

@@ -1,10 +1,9 @@
 """Crosses: pairs of columns that occur together in rows, as further columns. Which pairs are worth one is learnt by a hashed count."""
 from typing import NamedTuple
 
-import numba
 import numpy as np
 
-from . import _check, hashing, modelfile, sparse
+from . import _check, _threads, hashing, modelfile, sparse
 from ._cpu import crosses as _kernels
 from .sparse import Rows
 
@@ -37,7 +36,7 @@ def find(x, *, top=8, least=2, bits=None, seed=0):
     if bits is None:
         bits = min(24, max(12, (8 * n * max(1, top * (top - 1) // 2)).bit_length()))
     bits = _check.integer(bits, "bits", 6, 30)
-    tables = np.zeros((min(numba.get_num_threads(), max(1, n)), 1 << bits), np.uint8)
+    tables = np.zeros((min(_threads.available(), max(1, n)), 1 << bits), np.uint8)
     _kernels.count_pairs(*x[:3], top, _seed(seed), bits, tables)
     counts = tables[0]
     for other in tables[1:]:

@@ -6,10 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import NamedTuple
 
-import numba
 import numpy as np
 
-from . import _check, hashing, mach, modelfile, optim, sparse
+from . import _check, _threads, hashing, mach, modelfile, optim, sparse
 from ._cpu import shallow as _kernels
 from .lookup import Lookup
 
@@ -105,7 +104,7 @@ def train(model, opt, state, x, labels, order, *, batch=256, last_lr=None, threa
     x, labels = mach._check_data(model, x, labels, check)
     order = _check.array(order, "order", np.int64, 1)
     batch = min(_check.integer(batch, "batch", 1), max(1, order.size))
-    threads = numba.get_num_threads() if threads is None else _check.integer(threads, "threads", 1)
+    threads = _threads.available() if threads is None else _check.integer(threads, "threads", 1)
     if order.size and (order.min() < 0 or order.max() >= x.indptr.size - 1):
         raise ValueError(f"order must hold row numbers between 0 and {x.indptr.size - 2}")
     last_lr = last_lr if last_lr is None else _check.real(last_lr, "last_lr", 0)
@@ -134,7 +133,7 @@ def bucket_scores(model, x, *, check=True):
     n = x.indptr.size - 1
     out = np.empty((model.lookup.reps, n, model.lookup.buckets), np.float32)  # (reps, n, buckets)
     tasks = ((model, rows, r, start, out[r, start:start + BLOCK]) for r, rows in _each(model, x) for start in range(0, n, BLOCK))
-    _in_threads(numba.get_num_threads(), _score_block, tasks)
+    _in_threads(_threads.available(), _score_block, tasks)
     return out
 
 

@@ -2,10 +2,9 @@
 from itertools import chain
 from typing import NamedTuple
 
-import numba
 import numpy as np
 
-from . import _check, hashing
+from . import _check, _threads, hashing
 from ._cpu import sparse as _kernels
 
 _LIMIT = 2**31 - 1
@@ -183,7 +182,7 @@ def scatter(x, grads, table, *, check=True):
     grads = _check.array(grads, "grads", table.dtype, 2, kinds="f")
     if grads.shape != (x.indptr.size - 1, table.shape[1]):
         raise ValueError(f"grads must have shape {(x.indptr.size - 1, table.shape[1])}, not {grads.shape}")
-    threads = 1 if x.indices.size * table.shape[1] < _SERIAL else numba.get_num_threads()
+    threads = 1 if x.indices.size * table.shape[1] < _SERIAL else _threads.available()
     _kernels.scatter(x.indptr, x.indices, x.values, grads, table, 1 << (threads - 1).bit_length())
 
 

@@ -243,7 +243,7 @@ def test_counts_are_weighted_by_rarity_and_unit_rows_are_not():
 
 def test_model_files_load_as_they_were(xc, tmp_path):
     data, labels, _ = pipeline.read(str(xc[0]))
-    classifier, _, _ = pipeline.train(data, labels, names=list("abcdef"), epochs=1)
+    classifier, _, _ = pipeline.train(data, labels, names=list("abcdef"), kind="mach", epochs=1)
     modelfile.save(tmp_path / "model", classifier)
     again = modelfile.load(tmp_path / "model", expected=pipeline.Classifier, verify=True)
     assert pipeline.label_names(again) == list("abcdef")

@@ -17,14 +17,14 @@ ORDER = ["hashing", "modelfile", "sparse", "text", "metrics", "frame", "optim", 
          "votes", "rerank", "files", "sizing", "fit", "ranker", "pipeline", "estimators", "demo", "cli"]
 # Files of the loops import only files to their left.
 CPU_ORDER = ["vector", "hashing", "sparse", "text", "files", "lookup", "decode", "mach", "shallow", "crosses", "votes", "rerank"]
-SCALARS = ["hashing", "files", "loss", "optim"]
+SCALARS = ["hashing", "files", "loss", "optim", "crosses"]
 # Helpers, below all public modules: what of the package each may import.
 HELPERS = {"_jit": set(), "_check": set(), "_disk": set(), "_threads": set(), "_strings": {"_check", "_cpu.hashing"},
            "_place": {"_cpu", "_cuda"}}
 # Loops and scalars that a public module uses besides those of its own name.
 BORROWED = {"decode": {"_cpu.lookup"}, "shallow": {"_cpu.mach"}, "optim": {"_scalar.optim"}}
 # Packages beyond NumPy and the standard library: at the top of which files, and inside functions of which.
-AT_TOP = {"numba": {"_jit", "_threads", "_place", "sparse", "shallow"}, "sklearn": {"estimators"}}
+AT_TOP = {"numba": {"_jit", "_threads", "_place"}, "sklearn": {"estimators"}}
 INSIDE = {"scipy": {"sparse"}, "pandas": {"frame"}, "safetensors": {"modelfile"}, "sklearn": {"estimators"},
           "tqdm": {"cli", "demo", "estimators"}, "numba": {"cli"}, "threadpoolctl": {"shallow"}}
 HEAVY = ["pandas", "scipy.sparse", "safetensors", "sklearn", "tqdm", "threadpoolctl"]

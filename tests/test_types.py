@@ -41,6 +41,9 @@ RETURNS = {
     "optim": {
         "delta": ((I64, HYPER, F32, F32, F32), types.UniTuple(types.float32, 3)),
     },
+    "crosses": {
+        "pair_cell": ((I64, I64, U64, I64), types.int64),
+    },
     "files": {
         "scaled": ((I64, I64, True), types.Tuple((types.float32, types.boolean))),
         "shortest": ((F32,), types.UniTuple(types.int64, 2)),
