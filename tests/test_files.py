@@ -421,3 +421,18 @@ def test_float32_of_the_naive_twin():
     assert naive.float32("0.1") == struct.unpack("f", struct.pack("f", 0.1))[0] == float(np.float32(0.1))
     assert naive.float32("3.4028235677973366e38") is None
     assert files._TOO_LARGE == 3.4028235677973366e38
+
+
+def test_exponent_without_digits_is_refused(tmp_path):
+    path = tmp_path / "rows.txt"
+    path.write_text("0 1:1e\n")
+    with pytest.raises(ValueError, match=r"rows\.txt:1: found"):
+        files.read_xc(path)
+
+
+def test_long_rows_in_any_order_are_sorted(tmp_path):
+    columns = np.random.default_rng(0).permutation(40)
+    path = tmp_path / "rows.txt"
+    path.write_text("0 " + " ".join(f"{column}:{column + 1}" for column in columns) + "\n")
+    x, _ = files.read_xc(path)
+    assert x.indices.tolist() == list(range(40)) and x.values.tolist() == list(range(1, 41))
