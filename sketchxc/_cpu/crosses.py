@@ -5,25 +5,39 @@ from numba import prange
 from .._jit import loop, serial
 from .._scalar.crosses import pair_cell
 
+BLOCK = 1024  # rows of a task
+
 
 @serial
 def heaviest(indices, values, start, stop, columns, weights):
-    """The columns.size heaviest entries of a row, heaviest first, ties by the smaller column; returns how many there are."""
+    """The columns.size heaviest entries of a row with ascending columns, ties by the smaller column, themselves in the order of the columns;
+    returns how many there are."""
     found = 0
     for p in range(start, stop):
         value, column = values[p], indices[p]
         if not value > np.float32(0.0):
             continue
-        if found == columns.size and not value > weights[found - 1]:
-            continue
-        q = found if found < columns.size else found - 1
+        if found == columns.size:
+            if not value > weights[found - 1]:
+                continue
+            found -= 1
+        q = found
         while q > 0 and weights[q - 1] < value:
             weights[q] = weights[q - 1]
             columns[q] = columns[q - 1]
             q -= 1
         weights[q] = value
         columns[q] = column
-        found = min(found + 1, columns.size)
+        found += 1
+    for a in range(1, found):
+        value, column = weights[a], columns[a]
+        q = a
+        while q > 0 and columns[q - 1] > column:
+            weights[q] = weights[q - 1]
+            columns[q] = columns[q - 1]
+            q -= 1
+        weights[q] = value
+        columns[q] = column
     return found
 
 
@@ -39,39 +53,42 @@ def count_pairs(indptr, indices, values, top, seed, bits, tables):
         for i in range(n * block // blocks, n * (block + 1) // blocks):
             found = heaviest(indices, values, indptr[i], indptr[i + 1], columns, weights)
             for a in range(found):
-                for b in range(a):
-                    cell = pair_cell(min(columns[a], columns[b]), max(columns[a], columns[b]), seed, bits)
+                for b in range(a + 1, found):
+                    cell = pair_cell(columns[a], columns[b], seed, bits)
                     if tables[block, cell] < 255:
                         tables[block, cell] += 1
 
 
 @serial
-def kept_pairs(indices, values, start, stop, cells, ranks, seed, bits, width, columns, weights, pairs, products):
-    """Columns and values of a row's kept pairs, ascending, values that share a column added; returns how many there are."""
-    found = heaviest(indices, values, start, stop, columns, weights)
+def kept_pairs(found, columns, weights, cells, ranks, seed, bits, width, keys, products, out_indices, out_values, place):
+    """Write the kept pairs of the `found` heaviest columns from `place` on: columns ascending, the values of pairs that share a cell added
+    in the order of the pairs. Returns where they end."""
     kept = 0
     for a in range(found):
-        for b in range(a):
-            cell = pair_cell(min(columns[a], columns[b]), max(columns[a], columns[b]), seed, bits)
-            word, bit = cells[cell >> 6], np.uint64(cell & 63)
-            if (word >> bit) & np.uint64(1) == np.uint64(0):
-                continue
-            below = word & ((np.uint64(1) << bit) - np.uint64(1))
-            column = width + ranks[cell >> 6] + ones(below)
-            product = weights[a] * weights[b]
-            q = kept
-            while q > 0 and pairs[q - 1] > column:
-                q -= 1
-            if q > 0 and pairs[q - 1] == column:
-                products[q - 1] += product
-                continue
-            for p in range(kept, q, -1):
-                pairs[p] = pairs[p - 1]
-                products[p] = products[p - 1]
-            pairs[q] = column
-            products[q] = product
-            kept += 1
-    return kept
+        for b in range(a + 1, found):
+            cell = pair_cell(columns[a], columns[b], seed, bits)
+            keys[kept] = (cell << 7) | kept  # at most 120 pairs; one number to sort, and the place of the product
+            products[kept] = weights[a] * weights[b]
+            kept += np.int64((cells[cell >> 6] >> np.uint64(cell & 63)) & np.uint64(1))  # no branch, it would be a coin toss
+    for a in range(1, kept):
+        key = keys[a]
+        q = a
+        while q > 0 and keys[q - 1] > key:
+            keys[q] = keys[q - 1]
+            q -= 1
+        keys[q] = key
+    before = np.int64(-1)
+    for a in range(kept):
+        cell, product = keys[a] >> 7, products[keys[a] & 127]
+        if cell == before:
+            out_values[place - 1] += product
+            continue
+        before = cell
+        below = cells[cell >> 6] & ((np.uint64(1) << np.uint64(cell & 63)) - np.uint64(1))
+        out_indices[place] = width + ranks[cell >> 6] + ones(below)
+        out_values[place] = product
+        place += 1
+    return place
 
 
 @serial
@@ -84,31 +101,31 @@ def ones(word):
 
 
 @loop
-def pair_lengths(indptr, indices, values, cells, ranks, top, seed, bits, width, lengths):
-    """Number of kept pairs of every row; one thread owns a block of rows."""
+def cross_rows(indptr, indices, values, cells, ranks, top, seed, bits, width, room, out_indices, out_values, lengths):
+    """Every row followed by its kept pairs. One thread owns a block of rows, which it writes without gaps from `room` of its first row."""
     n = lengths.size
-    for block in prange((n + 1023) // 1024):
+    for block in prange((n + BLOCK - 1) // BLOCK):
         columns, weights = np.empty(top, np.int32), np.empty(top, np.float32)
-        pairs, products = np.empty(top * top, np.int64), np.empty(top * top, np.float32)
-        for i in range(block * 1024, min(n, block * 1024 + 1024)):
-            lengths[i] = kept_pairs(indices, values, indptr[i], indptr[i + 1], cells, ranks, seed, bits, width, columns, weights, pairs,
-                                    products)
-
-
-@loop
-def append_pairs(indptr, indices, values, cells, ranks, top, seed, bits, width, out_indptr, out_indices, out_values):
-    """Every row followed by its kept pairs; one thread owns a block of rows."""
-    n = indptr.size - 1
-    for block in prange((n + 1023) // 1024):
-        columns, weights = np.empty(top, np.int32), np.empty(top, np.float32)
-        pairs, products = np.empty(top * top, np.int64), np.empty(top * top, np.float32)
-        for i in range(block * 1024, min(n, block * 1024 + 1024)):
-            place = out_indptr[i]
+        keys, products = np.empty(top * top, np.int64), np.empty(top * top, np.float32)
+        place = room[block * BLOCK]
+        for i in range(block * BLOCK, min(n, block * BLOCK + BLOCK)):
+            start = place
             for p in range(indptr[i], indptr[i + 1]):
                 out_indices[place] = indices[p]
                 out_values[place] = values[p]
                 place += 1
-            kept = kept_pairs(indices, values, indptr[i], indptr[i + 1], cells, ranks, seed, bits, width, columns, weights, pairs, products)
-            for q in range(kept):
-                out_indices[place + q] = pairs[q]
-                out_values[place + q] = products[q]
+            found = heaviest(indices, values, indptr[i], indptr[i + 1], columns, weights)
+            place = kept_pairs(found, columns, weights, cells, ranks, seed, bits, width, keys, products, out_indices, out_values, place)
+            lengths[i] = place - start
+
+
+@loop
+def close_gaps(room, indptr, indices, values, out_indices, out_values):
+    """The blocks of `cross_rows` without the room between them; one thread owns a block of rows."""
+    n = indptr.size - 1
+    for block in prange((n + BLOCK - 1) // BLOCK):
+        first, last = indptr[block * BLOCK], indptr[min(n, block * BLOCK + BLOCK)]
+        shift = room[block * BLOCK] - first
+        for p in range(first, last):
+            out_indices[p] = indices[p + shift]
+            out_values[p] = values[p + shift]
