@@ -3,12 +3,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from . import _check, hashing, modelfile, sparse
+from . import _check, _threads, hashing, modelfile, sparse
 from ._cpu import crosses as _kernels
 from .sparse import Rows
 
 _LIMIT = 2**31 - 1
-_TABLES = 1 << 26  # bytes that the tables of pair counts may take, if more than one
+_TABLES = 1 << 28  # bytes that the tables of pair counts may take, if more than one
 
 
 class Crosses(NamedTuple):
@@ -50,7 +50,7 @@ def find(x, *, top=8, least=2, bits=None, seed=0, check=True):
     bits = _check.integer(bits, "bits", 6, 30)
     if top < 2 or least == 0:
         return Crosses(np.zeros(1, np.uint64), np.zeros(1, np.int32), x.width, 0, 6, seed)
-    tables = np.zeros((max(1, min(4, n, _TABLES >> bits)), 1 << bits), np.uint8)
+    tables = np.zeros((max(1, min(_threads.available(), n, _TABLES >> bits)), 1 << bits), np.uint8)
     _kernels.count_pairs(*x[:3], top, _seed(seed), bits, tables)
     counts = tables[0]
     for other in tables[1:]:
