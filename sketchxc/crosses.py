@@ -30,8 +30,8 @@ def find(x, *, top=8, least=2, bits=None, seed=0, check=True):
 
     x : Rows.  top : int from 0 to 16, heaviest columns of a row that are paired (values above 0; ties: the smaller column).
     least : int from 0 to 255, rows that must hold a pair. With top or least 0 there are no crosses.
-    bits : int from 6 to 30; rows are counted in 2**bits hashed cells, a count-min sketch of depth 1, so pairs that share a cell are counted,
-        and kept, together. None takes about 8 cells for each pair of each row, at least 2**12 and at most 2**24.
+    bits : int from 6 to 30; rows are counted in 2**bits hashed cells, a count-min sketch of depth 1, so pairs that share a cell are
+        counted, and kept, together. None takes about 8 cells for each pair of each row, at least 2**12 and at most 2**24.
     seed : int.  check : look at every entry of x.
     Returns Crosses.
     Raises ValueError if the columns and the pairs are more than 2**31 - 1.

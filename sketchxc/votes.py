@@ -7,6 +7,8 @@ import numpy as np
 from . import _check, modelfile, sparse
 from ._cpu import votes as _kernels
 
+_LIMIT = 2**31 - 1
+
 
 class Counts(NamedTuple):
     """How often features and labels occur together.
@@ -36,12 +38,17 @@ class Votes(NamedTuple):
     n_labels: int
 
 
-def count(x, labels):
+def count(x, labels, *, check=True):
     """Counts of the rows' features with their labels.
 
-    x : Rows (n, width), values ignored.  labels : Rows (n, n_labels), values ignored.  Returns Counts.
-    Raises ValueError if the numbers of rows differ."""
-    x, labels = sparse.rows(x, check=False), sparse.rows(labels, check=False, name="labels")
+    x : Rows (n, width), values ignored.  labels : Rows (n, n_labels), values ignored.  check : look at every entry of both.
+    Returns Counts.
+    Raises ValueError if the numbers of rows differ.
+    Example:
+        >>> count(sparse.rows([[0, 1], [1]]), sparse.rows([[0], [0]])).counts
+        array([1, 2], dtype=int32)
+    """
+    x, labels = sparse.rows(x, check=check), sparse.rows(labels, check=check, name="labels")
     if x.indptr.size != labels.indptr.size:
         raise ValueError(f"labels must have as many rows as x, {x.indptr.size - 1}, not {labels.indptr.size - 1}")
     feature_ptr, rows = sparse.transpose(x, check=False)[:2]
@@ -54,17 +61,24 @@ def count(x, labels):
 
 
 def merge(a, b):
-    """Counts of all rows of two: count(a's rows and b's rows). Features and labels that one lacks are new.
+    """Counts of all rows of two: exactly those of counting the rows together, in any order and grouping. Features and labels that one
+    lacks are new.
 
-    a, b : Counts.  Returns Counts."""
-    width = max(a.indptr.size, b.indptr.size) - 1
-    room = [np.pad(np.diff(one.indptr), (0, width + 1 - one.indptr.size)) for one in (a, b)]
-    starts, lengths = _starts(room[0] + room[1]), np.empty(width, np.int64)
+    a, b : Counts.  Returns Counts.
+    Raises ValueError for 2**31 rows or more, whose counts would not fit.
+    Example:
+        >>> part = count(sparse.rows([[0, 1]]), sparse.rows([[0]]))
+        >>> merge(part, part).counts
+        array([2, 2], dtype=int32)
+    """
+    rows = _check.integer(a.rows + b.rows, "the number of rows of a and b", 0, _LIMIT)
+    lengths = np.empty(max(a.indptr.size, b.indptr.size) - 1, np.int64)
+    none = np.empty(0, np.int32)
+    _kernels.merge(*a[:3], *b[:3], False, np.zeros(lengths.size, np.int64), none, none, lengths)
+    starts = _starts(lengths)
     labels, counts = np.empty(starts[-1], np.int32), np.empty(starts[-1], np.int32)
-    _kernels.merge(*a[:3], *b[:3], starts, labels, counts, lengths)
-    kept = np.arange(starts[-1]) - np.repeat(starts[:-1], np.diff(starts)) < np.repeat(lengths, np.diff(starts))
-    return Counts(_starts(lengths), labels[kept], counts[kept], _sum(a.feature_rows, b.feature_rows), _sum(a.label_rows, b.label_rows),
-                  a.rows + b.rows)
+    _kernels.merge(*a[:3], *b[:3], True, starts, labels, counts, lengths)
+    return Counts(starts, labels, counts, _sum(a.feature_rows, b.feature_rows), _sum(a.label_rows, b.label_rows), rows)
 
 
 def votes(counts, *, feature_power=0.75, label_power=0.2, smoothing=1.5, expected=1.0, keep=100, threshold=0.02):
@@ -72,37 +86,57 @@ def votes(counts, *, feature_power=0.75, label_power=0.2, smoothing=1.5, expecte
 
     The weight of label k for feature j is (n_jk - expected df_j rows_k / rows) / ((df_j + smoothing)^feature_power rows_k^label_power) with
     n_jk rows that hold both, df_j the feature, rows_k the label.
-    counts : Counts.  expected : float, share of the count to be expected by chance that is taken off.
-    keep : int, heaviest labels kept per feature (ties: the smaller label).  threshold : float, smaller weights are dropped, and those of 0.
-    Returns Votes, weights rounded to 8 bits of each feature's largest.  Source: our own; the weighting is one of the tf-idf family."""
+    counts : Counts.  feature_power, label_power, smoothing : floats, at least 0.
+    expected : float, at least 0, how many times the count to be expected by chance is taken off.
+    keep : int, heaviest labels kept per feature (ties: the smaller label).
+    threshold : float, at least 0; smaller weights are dropped, and those of 0.
+    Returns Votes. Weights are rounded to a multiple, at least one, of the feature's scale, which is 1/255 of its largest weight as near as
+    float16 comes; a weight is wrong by at most half a scale where that does not make it 0.
+    Raises ValueError for weights too large for float16 scales (beyond 16 million; feature_power is too small) and 2**32 votes or more.
+    Source: our own; the weighting is one of the tf-idf family."""
     keep = _check.integer(keep, "keep", 1)
+    feature_power, label_power = _check.real(feature_power, "feature_power", 0), _check.real(label_power, "label_power", 0)
+    smoothing, expected = _check.real(smoothing, "smoothing", 0), _check.real(expected, "expected", 0)
+    threshold = np.float32(_check.real(threshold, "threshold", 0))
     label_rows = np.maximum(counts.label_rows, 1)
     weights = np.empty(counts.counts.size, np.float32)
     _kernels.weigh(counts.indptr, counts.labels, counts.counts, counts.feature_rows, counts.label_rows / max(1, counts.rows),
-                   label_rows**-float(label_power), float(feature_power), float(smoothing), float(expected), np.float32(threshold), weights)
-    lengths = np.empty(counts.indptr.size - 1, np.int64)
+                   label_rows**-label_power, feature_power, smoothing, expected, threshold, weights)
+    lengths, tops = np.empty(counts.indptr.size - 1, np.int64), np.empty(counts.indptr.size - 1, np.float32)
     _kernels.trim(counts.indptr, weights, keep, lengths)
-    starts = _starts(lengths)
+    _kernels.largest(counts.indptr, weights, tops)
+    starts, scales = _starts(lengths), _scales(tops)
+    if starts[-1] >= 2**32:
+        raise ValueError(f"votes must be fewer than 2**32, not {starts[-1]}: choose a smaller keep or a larger threshold")
     n_labels = counts.label_rows.size
     labels = np.empty(starts[-1], np.uint16 if n_labels <= 65536 else np.int32)
-    small, scales = np.empty(starts[-1], np.uint8), np.empty(lengths.size, np.float32)
-    _kernels.quantize(counts.indptr, counts.labels, weights, starts, labels, small, scales)
-    return Votes(starts.astype(np.uint32), labels, small, scales.astype(np.float16), n_labels)
+    small = np.empty(starts[-1], np.uint8)
+    _kernels.quantize(counts.indptr, counts.labels, weights, scales.astype(np.float32), starts, labels, small)
+    return Votes(starts.astype(np.uint32), labels, small, scales, n_labels)
 
 
-def candidates(votes, x, k, *, power=0.5):
+def candidates(votes, x, k, *, power=0.5, check=True):
     """Labels that the features of each row vote for: label k gets the sum of x_j^power w_jk.
 
-    votes : Votes.  x : Rows (n, width), values above 0 vote.  k : int, at most n_labels.  power : float.
-    Returns labels int32 (n, k) and scores float32 (n, k), best first, ties by the smaller label; -1 and 0 where no label is left.
-    Raises ValueError for another number of columns."""
-    x = sparse.rows(x, check=False)
+    votes : Votes.  x : Rows (n, width), values above 0 vote.  k : int, at most n_labels.  power : float, at least 0.
+    check : look at every entry of x.
+    Returns labels int32 (n, k) and scores float32 (n, k), best first, ties by the smaller label; -1 and 0 where no label is left. Scores
+    are summed in float32 in the order of the columns.
+    Raises ValueError for another number of columns.
+    Example:
+        >>> x = sparse.rows([[0], [1], [1]])
+        >>> candidates(votes(count(x, sparse.rows([[0], [1], [0, 1]]))), x, 2)[0]
+        array([[ 0, -1],
+               [ 1, -1],
+               [ 1, -1]], dtype=int32)
+    """
+    x = sparse.rows(x, check=check)
     if x.width != votes.scales.size:
         raise ValueError(f"x must have {votes.scales.size} columns, not {x.width}")
-    k = _check.integer(k, "k", 1, votes.n_labels)
+    k, power = _check.integer(k, "k", 1, votes.n_labels), _check.real(power, "power", 0)
     n = x.indptr.size - 1
     labels, scores = np.empty((n, k), np.int32), np.empty((n, k), np.float32)
-    _kernels.candidates(votes.starts, votes.labels, votes.weights, votes.scales.astype(np.float32), votes.n_labels, float(power), *x[:3],
+    _kernels.candidates(votes.starts, votes.labels, votes.weights, votes.scales.astype(np.float32), votes.n_labels, power, *x[:3],
                         labels, scores)
     return labels, scores
 
@@ -123,6 +157,16 @@ def _starts(lengths):
     return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
 
 
+def _scales(tops):
+    """Float16 scales in whose terms the largest weights are at most 255, rounded."""
+    exact = tops / np.float32(255.0)
+    if exact.size and exact.max() > np.finfo(np.float16).max:
+        raise ValueError(f"weights must be at most {255 * int(np.finfo(np.float16).max)}, not {tops.max()}: choose a larger feature_power")
+    scales = exact.astype(np.float16)
+    # Only where float16 has few bits left, below 6e-5, is the nearest number too far below.
+    return np.where(scales.astype(np.float32) * np.float32(255.5) < tops, np.nextafter(scales, np.float16(np.inf)), scales)
+
+
 def _sum(a, b):
     out = np.zeros(max(a.size, b.size), np.int64)
     out[:a.size] += a
@@ -130,12 +174,21 @@ def _sum(a, b):
     return out
 
 
-def _validate(votes):
-    if votes.starts.size != votes.scales.size + 1 or votes.labels.size != votes.weights.size:
-        raise ValueError("starts, scales, labels and weights must belong to the same features")
+def _validate_counts(counts):
+    if counts.indptr.size != counts.feature_rows.size + 1 or counts.indptr[0] != 0:
+        raise ValueError(f"indptr must hold {counts.feature_rows.size + 1} starts from 0 on")
+    if counts.labels.size != counts.indptr[-1] or counts.counts.size != counts.indptr[-1]:
+        raise ValueError(f"labels and counts must hold {counts.indptr[-1]} entries, not {counts.labels.size} and {counts.counts.size}")
 
 
-modelfile.register(Counts, indptr=(np.int64, 1), labels=(np.int32, 1), counts=(np.int32, 1), feature_rows=(np.int64, 1),
+def _validate_votes(votes):
+    if votes.starts.size != votes.scales.size + 1 or votes.starts[0] != 0:
+        raise ValueError(f"starts must hold {votes.scales.size + 1} starts from 0 on")
+    if votes.labels.size != votes.starts[-1] or votes.weights.size != votes.starts[-1]:
+        raise ValueError(f"labels and weights must hold {votes.starts[-1]} entries, not {votes.labels.size} and {votes.weights.size}")
+
+
+modelfile.register(Counts, _validate_counts, indptr=(np.int64, 1), labels=(np.int32, 1), counts=(np.int32, 1), feature_rows=(np.int64, 1),
                    label_rows=(np.int64, 1), rows=int)
-modelfile.register(Votes, _validate, starts=(np.uint32, 1), labels=((np.uint16, np.int32), 1), weights=(np.uint8, 1),
+modelfile.register(Votes, _validate_votes, starts=(np.uint32, 1), labels=((np.uint16, np.int32), 1), weights=(np.uint8, 1),
                    scales=(np.float16, 1), n_labels=int)

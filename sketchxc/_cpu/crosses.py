@@ -10,7 +10,7 @@ BLOCK = 1024  # rows of a task
 
 @serial
 def heaviest(indices, values, start, stop, columns, weights):
-    """The columns.size heaviest entries of a row with ascending columns, ties by the smaller column, themselves in the order of the columns;
+    """The columns.size heaviest entries of a row (ties: the smaller column), in the order of the columns, which must ascend in the row;
     returns how many there are."""
     found = 0
     for p in range(start, stop):

@@ -5,13 +5,15 @@ import numpy as np
 from numba import prange
 
 from .._jit import loop, serial
+from .crosses import ones
 
 BLOCK = 4096  # features of a task
 
 
 @serial
-def count_feature(rows, start, stop, labels_ptr, labels, counts, touched):
-    """Add up the labels of a feature's rows in `counts`, list them ascending in `touched`; returns how many there are."""
+def count_feature(rows, start, stop, labels_ptr, labels, counts, marks, touched):
+    """Add up the labels of a feature's rows in `counts`, list them ascending in `touched`; returns how many there are. `marks`, a bit for
+    each label, is empty before and after."""
     found = 0
     for p in range(start, stop):
         row = rows[p]
@@ -21,16 +23,28 @@ def count_feature(rows, start, stop, labels_ptr, labels, counts, touched):
                 touched[found] = label
                 found += 1
             counts[label] += 1
-    if found > 32:
+    if found <= 32:  # most lists are short
+        for a in range(1, found):
+            label = touched[a]
+            b = a
+            while b > 0 and touched[b - 1] > label:
+                touched[b] = touched[b - 1]
+                b -= 1
+            touched[b] = label
+    elif found * 16 < marks.size:
         touched[:found] = np.sort(touched[:found])
-        return found
-    for a in range(1, found):  # a library call costs more than it saves on the short lists that most features have
-        label = touched[a]
-        b = a
-        while b > 0 and touched[b - 1] > label:
-            touched[b] = touched[b - 1]
-            b -= 1
-        touched[b] = label
+    else:  # bits come out in order, without a comparison
+        for q in range(found):
+            marks[touched[q] >> 6] |= np.uint64(1) << np.uint64(touched[q] & 63)
+        found = 0
+        for word in range(marks.size):
+            left = marks[word]
+            marks[word] = np.uint64(0)
+            while left != np.uint64(0):
+                lowest = left & (~left + np.uint64(1))
+                touched[found] = word * 64 + ones(lowest - np.uint64(1))
+                found += 1
+                left ^= lowest
     return found
 
 
@@ -56,8 +70,9 @@ def count(feature_ptr, rows, labels_ptr, labels, n_labels, indptr, out_labels, o
     n = indptr.size - 1
     for block in prange((n + BLOCK - 1) // BLOCK):
         counts, touched = np.zeros(n_labels, np.int32), np.empty(n_labels, np.int32)
+        marks = np.zeros((n_labels + 63) // 64, np.uint64)
         for j in range(block * BLOCK, min(n, block * BLOCK + BLOCK)):
-            found = count_feature(rows, feature_ptr[j], feature_ptr[j + 1], labels_ptr, labels, counts, touched)
+            found = count_feature(rows, feature_ptr[j], feature_ptr[j + 1], labels_ptr, labels, counts, marks, touched)
             for q in range(found):
                 out_labels[indptr[j] + q] = touched[q]
                 out_counts[indptr[j] + q] = counts[touched[q]]
@@ -65,35 +80,32 @@ def count(feature_ptr, rows, labels_ptr, labels, n_labels, indptr, out_labels, o
 
 
 @serial
-def merge_feature(labels_a, counts_a, labels_b, counts_b, labels, counts):
-    """Merge two ascending lists, counts of equal labels added; returns the length of the result."""
-    a = b = found = 0
-    while a < labels_a.size or b < labels_b.size:
-        if b == labels_b.size or (a < labels_a.size and labels_a[a] < labels_b[b]):
-            labels[found], counts[found] = labels_a[a], counts_a[a]
-            a += 1
-        elif a == labels_a.size or labels_b[b] < labels_a[a]:
-            labels[found], counts[found] = labels_b[b], counts_b[b]
-            b += 1
-        else:
-            labels[found], counts[found] = labels_a[a], counts_a[a] + counts_b[b]
-            a += 1
-            b += 1
-        found += 1
-    return found
+def merge_feature(labels_a, counts_a, a, a_end, labels_b, counts_b, b, b_end, write, labels, counts, place):
+    """Merge two ascending lists into the place of the output, counts of equal labels added; without `write` only count. Returns the length
+    of the result."""
+    start = place
+    while a < a_end or b < b_end:
+        left = a < a_end and (b == b_end or labels_a[a] <= labels_b[b])
+        right = b < b_end and (a == a_end or labels_b[b] <= labels_a[a])
+        if write:
+            labels[place] = labels_a[a] if left else labels_b[b]
+            counts[place] = (counts_a[a] if left else 0) + (counts_b[b] if right else 0)
+        place += 1
+        a += left
+        b += right
+    return place - start
 
 
 @loop
-def merge(ptr_a, labels_a, counts_a, ptr_b, labels_b, counts_b, starts, labels, counts, lengths):
-    """Merged list of each feature from starts[j] on, room for both; one thread owns one feature."""
+def merge(ptr_a, labels_a, counts_a, ptr_b, labels_b, counts_b, write, starts, labels, counts, lengths):
+    """Length of each feature's merged list; with `write` also the list, from `starts` on. One thread owns one feature."""
     for j in prange(lengths.size):
         a, a_end, b, b_end = 0, 0, 0, 0
         if j < ptr_a.size - 1:
             a, a_end = ptr_a[j], ptr_a[j + 1]
         if j < ptr_b.size - 1:
             b, b_end = ptr_b[j], ptr_b[j + 1]
-        lengths[j] = merge_feature(labels_a[a:a_end], counts_a[a:a_end], labels_b[b:b_end], counts_b[b:b_end], labels[starts[j]:],
-                                   counts[starts[j]:])
+        lengths[j] = merge_feature(labels_a, counts_a, a, a_end, labels_b, counts_b, b, b_end, write, labels, counts, starts[j])
 
 
 @loop
@@ -131,18 +143,24 @@ def trim(indptr, weights, keep, lengths):
 
 
 @loop
-def quantize(indptr, labels, weights, starts, out_labels, out_weights, scales):
-    """Kept labels of each feature, their weights as 1 to 255 parts of the feature's scale; one thread owns one feature."""
-    for j in prange(scales.size):
+def largest(indptr, weights, tops):
+    """Largest weight of each feature, 0 if it has none; one thread owns one feature."""
+    for j in prange(tops.size):
         top = np.float32(0.0)
         for p in range(indptr[j], indptr[j + 1]):
             top = max(top, weights[p])
-        scales[j] = top / np.float32(255.0)
+        tops[j] = top
+
+
+@loop
+def quantize(indptr, labels, weights, scales, starts, out_labels, out_weights):
+    """Labels with a weight, and their weights as 1 to 255 parts of the feature's scale; one thread owns one feature."""
+    for j in prange(scales.size):
         place = starts[j]
         for p in range(indptr[j], indptr[j + 1]):
             if weights[p] > np.float32(0.0):
                 out_labels[place] = labels[p]
-                out_weights[place] = max(1, int(round(weights[p] / scales[j])))
+                out_weights[place] = min(255, max(1, int(round(weights[p] / scales[j]))))
                 place += 1
 
 
@@ -202,6 +220,8 @@ def candidates(starts, vote_labels, vote_weights, scales, n_labels, power, indpt
                 if not values[p] > np.float32(0.0):
                     continue
                 share = np.float32(math.pow(values[p], power)) * scales[j]
+                if not share > np.float32(0.0):  # too small for float32; a sum of 0 stands for a label without a vote
+                    continue
                 for q in range(np.int64(starts[j]), np.int64(starts[j + 1])):
                     label = np.int64(vote_labels[q])
                     if sums[label] == np.float32(0.0):
