@@ -20,10 +20,14 @@ SMALL_SET = 50_000  # rows up to which the parts are trained anew on all rows on
 SMALL_MACH = 32 << 20  # bytes up to which a linear MACH model takes part
 
 
+# kind -> top, keep, threshold, dim, reps: chosen on validation rows of the titles set for accuracy against bytes
+KINDS = {"best": (8, 100, 0.05, 64, 2), "fast": (8, 100, 0.05, 64, 0), "small": (6, 30, 0.08, 32, 1)}
+
+
 class Settings(NamedTuple):
     """Settings of a training run and its forecast.
 
-    kind : "best", "fast" (votes alone) or "small" (short lists of votes alone).  top : columns of a row that are paired into crosses.
+    kind : "best", "fast" (votes alone) or "small" (short lists of votes, short factors).  top : columns of a row that are paired into crosses.
     keep : labels kept per feature.  threshold : smallest weight kept.  shortlist : labels re-ranked per row.
     dim, reps, epochs, lr, near, far : of the factors; reps 0 leaves them out.  mach : sizing.Plan, or None.
     held : rows held out for the weights.  seed : int.  model_bytes : int, forecast.  one_vs_all_bytes : int.  seconds : float, forecast.
@@ -82,18 +86,19 @@ def settings(rows, features, labels, *, nonzeros, kind="best", seed=0, threads=1
 
     rows, features, labels, nonzeros : int.  kind : "best", "fast" or "small".  seed : int.  threads : int, for the expected time.
     Returns Settings."""
-    kind = _check.choice(kind, "kind", ("best", "fast", "small"))
+    kind = _check.choice(kind, "kind", KINDS)
     one_vs_all = 4 * (features + 1) * labels
     part = None
     if kind == "best":
         part = sizing.plan(rows, features, labels, 1 << 40, nonzeros=nonzeros, seed=seed, threads=threads)
         part = part if part.model_bytes <= SMALL_MACH else None
-    reps, dim, epochs = (2 if kind == "best" else 0), 64, int(np.clip(round(4 * (100_000 / rows) ** 0.5), 4, 12))
-    keep = 30 if kind == "small" else 100
+    top, keep, threshold, dim, reps = KINDS[kind]
+    epochs = int(np.clip(round(4 * (100_000 / rows) ** 0.5), 4, 12))
     entries = min(1.5 * nonzeros, features * keep)  # of the kept lists, as seen on the sets of benchmarks/README.md
     size = 3 * entries + (reps * dim * (features + labels)) + (part.model_bytes if part else 0)
-    seconds = (nonzeros * 1.5e-6 + (rows * epochs * 5e-6 * reps) + rows * 3e-5 * (reps > 0)) / threads + (part.seconds if part else 0)
-    return Settings(kind, 8, keep, 0.04 if kind == "small" else 0.02, min(100, labels), dim, reps, epochs, 0.35, 4, 16, part,
+    # Seconds per nonzero, per row of a pass and per row of the shortlists, as measured on one core.
+    seconds = (nonzeros * 1.5e-6 + rows * epochs * 1.5e-6 * reps + rows * 1e-5 * (reps > 0)) / threads + (part.seconds if part else 0)
+    return Settings(kind, top, keep, threshold, min(100, labels), dim, reps, epochs, 0.35, 4, 16, part,
                     min(20_000, max(1, rows // (5 if rows < 6000 else 8 if rows < 160_000 else 20))), seed, int(size), one_vs_all, seconds)
 
 
