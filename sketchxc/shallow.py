@@ -177,7 +177,7 @@ def _train_repetition(model, state, rule, hypers, rows, groups, targets, batch, 
             (embed, biases), (embed_slots, bias_slots) = layers[0], moments[0]
             _kernels.descend_bias(rule, hyper, slopes, sums[0], biases, *bias_slots)
             _kernels.descend_rows(rule, hyper, slopes, *columns, batch_ptr[t], batch_ptr[t + 1], sums[0], embed, *embed_slots)
-    return loss
+    return float(loss)
 
 
 def _score_block(model, rows, r, start, out):

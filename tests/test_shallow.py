@@ -2,6 +2,7 @@
 import numba
 import numpy as np
 import pytest
+import threadpoolctl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from machs import LOSSES, RULES, SEEDS, pairs, rows_of, same
@@ -180,12 +181,13 @@ def test_repetitions_together_are_repetitions_one_by_one(loss, rule, width, hidd
 @LOSSES
 @WIDTHS
 def test_same_bits_for_any_number_of_threads(loss, width):
-    """Sizes at which the matrix products of OpenBLAS give other bits on two threads than on one."""
+    """Neither of repetitions nor of matrix products, of sizes at which OpenBLAS gives other bits on two threads than on one."""
     results = []
-    for threads in (1, 2, 5):
+    for threads, products in ((1, 1), (2, 1), (5, 2)):
         model, x, y, rng = problem(14, n=700, columns=30, reps=3, buckets=417, loss=loss, width=width, hidden=(200, 150))
-        found, state, mean = trained(model, OPTIMIZERS["adam"], x, y, rng.permutation(700), batch=300, threads=threads)
-        results.append([*arrays(found, state), np.array(mean)])
+        with threadpoolctl.threadpool_limits(products, "blas"):
+            found, state, mean = trained(model, OPTIMIZERS["adam"], x, y, rng.permutation(700), batch=300, threads=threads)
+            results.append([*arrays(found, state), np.array(mean), shallow.bucket_scores(found, x)])
     same(results[1], results[0])
     same(results[2], results[0])
 
@@ -267,6 +269,24 @@ def test_no_rows():
     same(arrays(found), arrays(model))
     nothing = sparse.rows(np.zeros((0, 7), np.float32))
     assert shallow.bucket_scores(model, nothing).shape == (3, 0, 5) and shallow.top_k(model, nothing, 2)[0].shape == (0, 2)
+
+
+@pytest.mark.parametrize("name, hidden", [("embed", (6,)), ("embed_bias", (6, 5)), ("hidden", (6, 5)), ("hidden_bias", (6, 5)),
+                                          ("biases", (6,))])
+def test_a_number_that_is_none_passes_the_layers(name, hidden):
+    """A ReLU that turned NaN into zero would hide that a net is lost."""
+    model, x, y, _ = problem(21, hidden=hidden)
+    getattr(model, name)[1] = np.nan
+    scores = shallow.bucket_scores(model, x)
+    assert np.isnan(scores[1, 1:]).all() and np.isfinite(scores[[0, 2]]).all()
+    assert np.isnan(trained(model, optim.sgd(), x, y, np.arange(9))[2])
+
+
+def test_scores_of_blocks_stand_in_their_rows(monkeypatch):
+    model, x, _, _ = problem(22)
+    wanted = shallow.bucket_scores(model, x)
+    monkeypatch.setattr(shallow, "BLOCK", 4)
+    np.testing.assert_allclose(shallow.bucket_scores(model, x), wanted, rtol=1e-5, atol=1e-5)
 
 
 def test_a_run_that_diverges_reports_a_loss_that_is_not_finite():
