@@ -184,7 +184,7 @@ def test_same_bits_for_any_number_of_threads(loss, width):
     """Neither of repetitions nor of matrix products, of sizes at which OpenBLAS gives other bits on two threads than on one."""
     results = []
     for threads, products in ((1, 1), (2, 1), (5, 2)):
-        model, x, y, rng = problem(14, n=700, columns=30, reps=3, buckets=417, loss=loss, width=width, hidden=(200, 150))
+        model, x, y, rng = problem(14, n=700, columns=30, reps=3, buckets=33, loss=loss, width=width, hidden=(700, 33))
         with threadpoolctl.threadpool_limits(products, "blas"):
             found, state, mean = trained(model, OPTIMIZERS["adam"], x, y, rng.permutation(700), batch=300, threads=threads)
             results.append([*arrays(found, state), np.array(mean), shallow.bucket_scores(found, x)])
