@@ -2,8 +2,9 @@
 
 TRAIN and TEST are files of the Extreme Classification Repository or labelled texts. Every library runs in a process of its own, one after
 the other, `--rounds` times in turn. Training seconds leave out reading the file, except for libraries that train from a file; for sketchxc
-they include features, but not compilation, which is done once and cached: a small training run first takes care of it. `--peer-script` names a program that is called as
-`SCRIPT NAME TRAIN TEST --threads T` and prints one JSON line with train_s, model_mb, predict_ms, p_at and peak_mb.
+they include features, but not compilation, which is done once and cached: a small training run first takes care of it. `--peer-script`
+names a program that is called as `SCRIPT NAME TRAIN TEST --threads T` and prints one JSON line with train_s, model_mb, predict_ms, p_at
+and peak_mb.
 """
 import argparse
 import json

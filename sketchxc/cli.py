@@ -210,8 +210,9 @@ def _parser():
     verb.add_argument("--dry-run", action="store_true", help="print the plan and stop")
     verb.add_argument("--quiet", action="store_true", help="no plan, no progress bar")
 
-    verb = verbs.add_parser("predict", help="best labels of every row", description="Write a line `label:score label:score` for every row; "
-                           "scores are calibrated probabilities for models of the kinds best, fast and small.")
+    verb = verbs.add_parser("predict", help="best labels of every row",
+                            description="Write a line `label:score label:score` for every row; scores are calibrated probabilities for "
+                                        "models of the kinds best, fast and small.")
     verb.set_defaults(run=_predict)
     verb.add_argument("model_file", metavar="MODEL")
     verb.add_argument("input", metavar="INPUT", help="as for train; texts may stand alone on their lines")

@@ -28,7 +28,8 @@ class Settings(NamedTuple):
     """Settings of a training run and its forecast.
 
     kind : "best", "fast" (votes alone) or "small" (short lists of votes, short factors).
-    top : columns of a row that are paired into crosses.  keep : labels kept per feature.  threshold : smallest weight kept.  shortlist : labels re-ranked per row.
+    top : columns of a row that are paired into crosses.  keep : labels kept per feature.  threshold : smallest weight kept.
+    shortlist : labels re-ranked per row.
     dim, reps, epochs, lr, near, far : of the factors; reps 0 leaves them out.  mach : sizing.Plan, or None.
     held : rows held out for the weights.  seed : int.  model_bytes : int, forecast.  one_vs_all_bytes : int.  seconds : float, forecast.
     """
