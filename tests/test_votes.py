@@ -90,6 +90,12 @@ def test_long_lists_ascend(n_labels, found):
     assert got.labels.tolist() == sorted(chosen.tolist()) + [chosen[1]] and (got.counts == 1).all()
 
 
+def test_long_lists_of_neighbours_stay_apart():
+    labels = [sorted(range(start, 200, 3)) for start in (0, 1, 2)]
+    got = counted([[(j, 1.0)] for j in range(3)], labels, 3, 200)
+    assert [line.tolist() for line in np.split(got.labels, got.indptr[1:-1])] == labels
+
+
 # ---- merging
 
 @given(st.lists(problems(), min_size=3, max_size=3))
@@ -148,6 +154,14 @@ def test_defaults_are_those_of_the_docstring():
 def test_equal_weights_keep_the_smaller_labels():
     made = votes.votes(counted([[(0, 1.0)]] * 4, [[3], [1], [2], [0]], 1, 4), keep=2, expected=0)
     assert made.labels.tolist() == [0, 1] and made.weights.tolist() == [255, 255]
+
+
+def test_ends_of_threshold_and_parts():
+    """A weight equal to the threshold is kept; one below half a scale is one part, because 0 would be no vote."""
+    counts = counted([[(0, 1.0)]] * 601, [[1]] * 600 + [[0]], 1, 2)
+    plain = dict(feature_power=0, label_power=0, expected=0)
+    assert votes.votes(counts, threshold=1.0, **plain).weights.tolist() == [1, 255]
+    assert votes.votes(counts, threshold=1.01, **plain).labels.tolist() == [1]
 
 
 @pytest.mark.parametrize("power", [2.0, 4.0, 4.6])
