@@ -114,10 +114,10 @@ def train(x, labels, chosen, *, progress=None):
     kept, held = sizing.split(n, chosen.held / n, chosen.seed)
     held_x, held_labels = sparse.take(x, held), sparse.take(labels, held)
     seen_x, seen_labels = sparse.take(x, kept), sparse.take(labels, kept)
-    pairs = crosses.find(seen_x, top=chosen.top, seed=chosen.seed)
-    wide, held_wide = crosses.cross(pairs, seen_x), crosses.cross(pairs, held_x)
+    pairs = crosses.find(seen_x, top=chosen.top, seed=chosen.seed, check=False)
+    wide, held_wide = (crosses.cross(pairs, rows, check=False) for rows in (seen_x, held_x))
     progress(0.05, "crosses")
-    counts = votes.count(wide, seen_labels)
+    counts = votes.count(wide, seen_labels, check=False)
     expected, power = _choose(counts, held_wide, held_labels, chosen)
     progress(0.15, "votes")
     model = _parts(pairs, counts, (expected, power), seen_x, wide, seen_labels, chosen, progress)
@@ -126,11 +126,11 @@ def train(x, labels, chosen, *, progress=None):
     model = model._replace(weights=_fit_weights(features, shortlist >= 0, hits, _present(model)))
     model = model._replace(calibration=_fit_calibration(_joined(features, model.weights, shortlist), shortlist >= 0, hits))
     if n > SMALL_SET:
-        counts = votes.merge(counts, votes.count(held_wide, held_labels))  # counts are additive: the held-out rows join
+        counts = votes.merge(counts, votes.count(held_wide, held_labels, check=False))  # counts are additive: the held-out rows join
         return model._replace(votes=_votes(counts, expected, chosen))
-    pairs = crosses.find(x, top=chosen.top, seed=chosen.seed)
-    wide = crosses.cross(pairs, x)
-    again = _parts(pairs, votes.count(wide, labels), (expected, power), x, wide, labels, chosen, lambda share, line: None)
+    pairs = crosses.find(x, top=chosen.top, seed=chosen.seed, check=False)
+    wide = crosses.cross(pairs, x, check=False)
+    again = _parts(pairs, votes.count(wide, labels, check=False), (expected, power), x, wide, labels, chosen, lambda share, line: None)
     return again._replace(weights=model.weights, calibration=model.calibration)
 
 
@@ -172,7 +172,7 @@ def _choose(counts, wide, labels, chosen):
     for expected in (1.0, 2.0):
         made = _votes(counts, expected, chosen)
         for power in (0.5, 1.0):
-            ranked, _ = votes.candidates(made, wide, k, power=power)
+            ranked, _ = votes.candidates(made, wide, k, power=power, check=False)
             reached = sum(metrics.precision_at(ranked, labels, j) for j in (1, 3, 5) if j <= k)
             if reached > best[0]:
                 best = reached, expected, power
@@ -189,7 +189,7 @@ def _parts(pairs, counts, votes_settings, x, wide, labels, chosen, progress):
         fit.fit(part, chosen.mach, x, labels)
         model = model._replace(mach=part)
     if chosen.reps:
-        near, _ = votes.candidates(made, wide, min(NEAR, labels.width), power=power)
+        near, _ = votes.candidates(made, wide, min(NEAR, labels.width), power=power, check=False)
         progress(0.15, "shortlists")
         factors = rerank.init(x.width, labels.width, dim=chosen.dim, reps=chosen.reps, seed=chosen.seed)
         state = rerank.slots(factors)
@@ -215,15 +215,15 @@ def _present(model):
 
 def _features(model, x, size=None):
     """Shortlists int32 (n, m) and what is known of their labels: float64 (n, m, 3), zero for parts that the model lacks."""
-    wide = crosses.cross(model.crosses, x)
+    wide = crosses.cross(model.crosses, x, check=False)
     size = min(size or model.shortlist, model.votes.n_labels)
-    shortlist, counted = votes.candidates(model.votes, wide, size, power=model.power)
+    shortlist, counted = votes.candidates(model.votes, wide, size, power=model.power, check=False)
     if size == model.votes.n_labels:  # so few labels that all are re-ranked, also those without a vote
         shortlist, counted = votes.completed(shortlist, counted, model.votes.n_labels)
     features = np.zeros((*shortlist.shape, 3))
     features[:, :, 0] = np.log(np.maximum(counted, 0) + FLOOR)
     if model.factors is not None:
-        features[:, :, 1] = np.where(shortlist >= 0, rerank.scores(model.factors, x, shortlist), 0)
+        features[:, :, 1] = np.where(shortlist >= 0, rerank.scores(model.factors, x, shortlist, check=False), 0)
     if model.mach is not None:
         logits = mach.bucket_scores(model.mach, x, check=False)
         features[:, :, 2] = decode.shortlist_scores(logits, model.mach.lookup, shortlist, how="log", softmax=model.mach.loss == 1)
