@@ -154,11 +154,15 @@ def top_k(model, x, k):
 
 
 def probabilities(model, scores):
-    """Probability that a label with a given score is right, from the held-out rows: float32, the shape of `scores`.
+    """Probability that a label with a given score is right, from the held-out rows: float32, the shape of `scores`; 0 for a score of -inf,
+    where there is no label.
 
     Source: Platt 1999, on the scores of shortlisted labels."""
     slope, offset = model.calibration
-    return (1.0 / (1.0 + np.exp(-(slope * np.asarray(scores, np.float64) + offset)))).astype(np.float32)
+    scores = np.asarray(scores, np.float64)
+    none = np.isneginf(scores)
+    z = slope * np.where(none, 0.0, scores) + offset
+    return np.where(none, 0.0, np.exp(-np.logaddexp(0, -z))).astype(np.float32)
 
 
 def _choose(counts, wide, labels, chosen):
@@ -237,27 +241,31 @@ def _joined(features, weights, shortlist):
 
 
 def _fit_weights(features, valid, hits, present):
-    """Weights that make the true labels of the shortlists likeliest under a softmax: Newton's method on a concave function."""
+    """Weights that make the true labels of the shortlists likeliest under a softmax, drawn a little toward 1: Newton's method on a convex
+    loss."""
     rows = hits.any(axis=1)
     features, valid, hits = features[rows], valid[rows], hits[rows]
     weights = np.where(present, 1.0, 0.0)
     free = np.flatnonzero(present)
     if not len(features):
         return weights
+    features = features[:, :, free]
     target = (features * hits[:, :, None]).sum(1) / hits.sum(1)[:, None]
-    ridge = 1e-3 * np.eye(free.size)
-    for _ in range(30):
-        scores = np.where(valid, features @ weights, -np.inf)
-        share = np.exp(scores - scores.max(1, keepdims=True))
-        share /= share.sum(1, keepdims=True)
+    ridge = 1e-3
+
+    def loss(own):
+        scores = np.where(valid, features @ own, -np.inf)
+        tops = scores.max(1, keepdims=True)
+        share = np.exp(scores - tops)
+        mass = share.sum(1, keepdims=True)
+        share /= mass
         mean = (features * share[:, :, None]).sum(1)
-        slope = (target - mean).mean(0)[free] - 1e-3 * (weights[free] - 1)
-        centred = (features - mean[:, None, :])[:, :, free]
-        curve = np.einsum("nm,nmi,nmj->ij", share, centred, centred, optimize=True) / len(features) + ridge
-        step = np.linalg.solve(curve, slope)
-        weights[free] += step * min(1.0, 2.0 / max(1e-12, np.abs(step).max()))
-        if np.abs(step).max() < 1e-6:
-            break
+        centred = features - mean[:, None, :]
+        value = (tops[:, 0] + np.log(mass[:, 0]) - target @ own).mean() + ridge / 2 * ((own - 1) ** 2).sum()
+        slope = (mean - target).mean(0) + ridge * (own - 1)
+        return value, slope, np.einsum("nm,nmi,nmj->ij", share, centred, centred, optimize=True) / len(features) + ridge * np.eye(free.size)
+
+    weights[free] = _minimum(loss, weights[free])
     return weights
 
 
@@ -266,19 +274,37 @@ def _fit_calibration(scores, valid, hits):
     score, hit = scores[valid].astype(np.float64), hits[valid].astype(np.float64)
     if not hit.any() or hit.all():
         return np.array([1.0, 0.0])
-    share = hit.mean()
+    share, centre, spread = hit.mean(), score.mean(), score.std() or 1.0
     wanted = np.where(hit > 0, (hit.sum() + 1) / (hit.sum() + 2), 1 / (hit.size - hit.sum() + 2))  # Platt's soft targets
-    inputs = np.stack([score - score.mean(), np.ones_like(score)], 1)
-    found = np.array([1.0, np.log(share / (1 - share))])
-    for _ in range(50):
-        p = 1 / (1 + np.exp(-np.clip(inputs @ found, -500, 500)))
-        slope = inputs.T @ (wanted - p) / score.size
-        curve = (inputs * (p * (1 - p))[:, None]).T @ inputs / score.size + 1e-9 * np.eye(2)
+    inputs = np.stack([(score - centre) / spread, np.ones_like(score)], 1)
+
+    def loss(found):
+        z = inputs @ found
+        p = np.exp(-np.logaddexp(0, -z))
+        return ((np.logaddexp(0, z) - wanted * z).mean(), inputs.T @ (p - wanted) / score.size,
+                (inputs * (p * (1 - p))[:, None]).T @ inputs / score.size + 1e-9 * np.eye(2))
+
+    slope, offset = _minimum(loss, np.array([0.0, np.log(share / (1 - share))]))
+    return np.array([slope / spread, offset - slope / spread * centre])
+
+
+def _minimum(loss, found):
+    """Minimum of a convex function that returns its value, gradient and curvature: Newton's steps, halved until the value falls, because
+    whole ones diverge where the scores are far apart."""
+    value, slope, curve = loss(found)
+    for _ in range(100):
         step = np.linalg.solve(curve, slope)
-        found += step * min(1.0, 2.0 / max(1e-12, np.abs(step).max()))
-        if np.abs(step).max() < 1e-8:
+        fall, part = slope @ step, 1.0
+        if fall < 1e-14:
             break
-    return np.array([found[0], found[1] - found[0] * score.mean()])
+        ahead = loss(found - step)
+        while not ahead[0] <= value - 1e-4 * part * fall:
+            part /= 2
+            if part < 1e-12:  # no further fall that rounding would show
+                return found
+            ahead = loss(found - part * step)
+        found, (value, slope, curve) = found - part * step, ahead
+    return found
 
 
 def _validate(model):

@@ -53,6 +53,64 @@ def test_calibration_without_both_kinds_of_labels_is_the_identity():
     assert ranker._fit_calibration(features.sum(2), valid, np.zeros_like(hits)).tolist() == [1, 0]
 
 
+@pytest.mark.parametrize("spread", [0.01, 5, 30, 300])
+@pytest.mark.parametrize("seed", range(3))
+def test_scores_far_apart_are_fitted_too(spread, seed):
+    """Whole Newton steps diverge there: from spread 5 on where few labels are right."""
+    rng = np.random.default_rng(seed)
+    features = rng.normal(size=(80, 12, 3)) * [spread, 1, 3]
+    joined = features @ [1 / spread, 0.5, 0.3] + rng.gumbel(size=(80, 12))
+    hits = joined == joined.max(1, keepdims=True)
+    weights = ranker._fit_weights(features, np.ones_like(hits), hits, np.ones(3, bool))
+    here = naive.listwise_loss(weights, features, np.ones_like(hits), hits)
+    for step in np.eye(3) / [[spread], [1], [3]] * 1e-2:
+        assert min(naive.listwise_loss(weights + s, features, np.ones_like(hits), hits) for s in (step, -step)) > here
+    z = rng.normal(size=(80, 12))
+    hits = rng.random(z.shape) < 1 / (1 + np.exp(4 - 2 * z))
+    scores = (spread * z - 3).astype(np.float32)
+    slope, offset = ranker._fit_calibration(scores, np.ones_like(hits), hits)
+    flat, right = scores.ravel().tolist(), hits.ravel().tolist()
+    np.testing.assert_allclose([slope, offset], naive.platt(flat, right), rtol=1e-5)
+    chances = 1 / (1 + np.exp(-(slope * scores.astype(float) + offset)))
+    n, positives = hits.size, hits.sum()
+    soft = (positives * (positives + 1) / (positives + 2) + (n - positives) / (n - positives + 2)) / n
+    assert abs(chances.mean() - soft) < 1e-7 and abs(chances.mean() - hits.mean()) < 2 / n
+
+
+def test_equal_scores_stand_for_the_rate_of_hits():
+    hits = np.arange(40).reshape(10, 4) % 4 == 0
+    slope, offset = ranker._fit_calibration(np.full((10, 4), 2.5), np.ones_like(hits), hits)
+    assert slope == 0 and abs(offset - naive.platt([0.0, 1.0] * 20, hits.ravel().tolist())[1]) < 1 and -1.2 < offset < -0.8
+
+
+def test_probabilities_of_any_score():
+    """Far scores do not overflow, and -inf, no label, has no chance, whatever the slope."""
+    model = ranker.Ranker(*[None] * 4, np.ones(3), np.array([0.5, -1.0]), 5, 0.5)
+    scores = np.array([[-np.inf, -1e30, -3, 0, 2, 1e30]], np.float32)
+    got = ranker.probabilities(model, scores)
+    assert got.dtype == np.float32 and got.shape == scores.shape
+    np.testing.assert_allclose(got[0], [0, 0, 1 / (1 + np.exp(2.5)), 1 / (1 + np.exp(1)), 0.5, 1], rtol=1e-6)
+    for slope in (0.0, -1.0):
+        assert ranker.probabilities(model._replace(calibration=np.array([slope, 1.0])), scores)[0, 0] == 0
+
+
+@pytest.mark.parametrize("change", [dict(weights=np.ones(2)), dict(calibration=np.ones(3))])
+def test_model_files_whose_parts_do_not_fit(change):
+    with pytest.raises(ValueError, match="weights and calibration must have 3 and 2 numbers"):
+        ranker._validate(ranker.Ranker(*[None] * 4, np.ones(3), np.ones(2), 5, 0.5)._replace(**change))
+
+
+@pytest.mark.parametrize("kind", ["best", "fast", "small"])
+@pytest.mark.parametrize("rows", [1, 2, 5000, 50_000, 10**7])
+def test_forecasts_grow_with_the_data(kind, rows):
+    one, twice = (ranker.settings(rows, 3000, labels, nonzeros=10 * rows, kind=kind) for labels in (2000, 4000))
+    assert 1 <= one.held <= max(1, rows // 5) and one.held <= 20_000 and 4 <= one.epochs <= 12 and one.shortlist == 100
+    assert one.seconds > 0 and twice.one_vs_all_bytes == 2 * one.one_vs_all_bytes and one.model_bytes <= twice.model_bytes
+    if one.mach is None and twice.mach is None:
+        assert ranker.settings(rows, 3000, 2000, nonzeros=10 * rows, kind=kind, threads=4).seconds == pytest.approx(one.seconds / 4)
+    assert ranker.settings(rows, 3000, 7, nonzeros=10 * rows, kind=kind).shortlist == 7
+
+
 @pytest.mark.parametrize("kind", ["best", "fast", "small"])
 def test_settings_name_their_parts_and_costs(kind):
     chosen = ranker.settings(100_000, 50_000, 20_000, nonzeros=10**6, kind=kind, threads=2)
@@ -124,3 +182,79 @@ def test_all_labels_are_reachable_where_there_are_few():
     assert sorted(ranked[0].tolist()) == sorted(ranked[1].tolist()) == list(range(labels.width))
     with pytest.raises(ValueError, match="k must be between 1 and 12"):
         ranker.top_k(model, x, 13)
+
+
+def fitted(rows, truth, width, n_labels, **options):
+    x, labels = sparse.normalize(sparse.rows(rows, width)), sparse.rows(truth, n_labels)
+    return ranker.train(x, labels, ranker.settings(len(rows), width, n_labels, nonzeros=x.indices.size, **options)), x
+
+
+def test_answers_are_the_sorted_joined_scores():
+    """Votes alone, so that kernels also run as Python; few enough on a shortlist that some places hold no label."""
+    model, x = fitted([[i % 5, 5 + i % 3] for i in range(40)], [[i % 5, 5 + i % 3] for i in range(40)], 8, 8, kind="fast")
+    model = model._replace(shortlist=3)
+    part = sparse.take(x, np.arange(7))
+    shortlist, features = ranker._features(model, part)
+    ranked, scores = ranker.top_k(model, part, 3)
+    assert ranked.dtype == np.int32 and scores.dtype == np.float32
+    for i in range(7):
+        joined = [(-np.float32(f @ model.weights), place) for place, f in enumerate(features[i]) if shortlist[i, place] >= 0]
+        order = sorted(joined)
+        assert ranked[i].tolist() == [shortlist[i, place] for _, place in order] + [-1] * (3 - len(order))
+        assert scores[i].tolist() == [-score for score, _ in order] + [-np.inf] * (3 - len(order))
+    assert (ranked == -1).any() and (ranker.probabilities(model, scores)[ranked == -1] == 0).all()
+    longer = ranker.top_k(model, part, 8)[0]
+    assert (np.sort(longer, axis=1) == np.arange(8)).all()  # more than the shortlist holds
+
+
+def test_answers_do_not_depend_on_blocks_of_rows(monkeypatch):
+    model, x = fitted([[i % 5, 5 + i % 3] for i in range(30)], [[i % 5] for i in range(30)], 8, 5, kind="fast")
+    whole = ranker.top_k(model, x, 4)
+    monkeypatch.setattr(ranker, "BLOCK", 7)
+    for one, other in zip(whole, ranker.top_k(model, x, 4)):
+        assert np.array_equal(one, other)
+    assert ranker.top_k(model, sparse.take(x, np.arange(0)), 4)[0].shape == (0, 4)
+    with pytest.raises(ValueError, match="x must have 8 columns, not 9"):
+        ranker.top_k(model, x._replace(width=9), 1)
+
+
+@pytest.mark.parametrize("small_set", [0, 50_000])
+@pytest.mark.parametrize("n_labels", [1, 2])
+@pytest.mark.parametrize("kind", ["fast", pytest.param("small", marks=compiled), pytest.param("best", marks=compiled)])
+def test_one_and_two_labels(kind, n_labels, small_set, monkeypatch):
+    monkeypatch.setattr(ranker, "SMALL_SET", small_set)
+    model, x = fitted([[i % 2, 2 + i % 3] for i in range(24)], [[i % n_labels] for i in range(24)], 5, n_labels, kind=kind)
+    ranked, scores = ranker.top_k(model, x, n_labels)
+    assert ranked[:, 0].tolist() == [i % n_labels for i in range(24)] and np.isfinite(scores).all()
+    assert (np.sort(ranked, axis=1) == np.arange(n_labels)).all()
+
+
+@pytest.mark.parametrize("small_set", [0, 50_000])
+@pytest.mark.parametrize("kind", ["fast", pytest.param("small", marks=compiled), pytest.param("best", marks=compiled)])
+@pytest.mark.parametrize("rows, truth", [
+    ([[0, 1]] * 20, [[]] * 20), ([[]] * 20, [[1]] * 20), ([[]] * 20, [[]] * 20), ([[0], []] * 10, [[], [1]] * 10),
+    ([[0]], [[1]]), ([[0], [1]], [[0], [1]]),
+])
+def test_rows_without_features_or_labels(rows, truth, kind, small_set, monkeypatch):
+    monkeypatch.setattr(ranker, "SMALL_SET", small_set)
+    model, x = fitted(rows, truth, 3, 4, kind=kind)
+    ranked, scores = ranker.top_k(model, x, 4)
+    assert (np.sort(ranked, axis=1) == np.arange(4)).all() and np.isfinite(scores).all()
+    chances = ranker.probabilities(model, scores)
+    assert np.isfinite(chances).all() and np.isfinite(model.weights).all() and np.isfinite(model.calibration).all()
+
+
+@pytest.mark.parametrize("small_set", [0, 50_000])
+def test_all_rows_vote_in_the_end(small_set, monkeypatch):
+    """Both the refit and the merge: each row has its own column and label, so each that is missing would show."""
+    monkeypatch.setattr(ranker, "SMALL_SET", small_set)
+    model, x = fitted([[i] for i in range(25)], [[i] for i in range(25)], 25, 25, kind="fast")
+    assert model.votes.labels.tolist() == list(range(25))
+    assert ranker.top_k(model, x, 1)[0][:, 0].tolist() == list(range(25))
+
+
+def test_progress_ends_near_one():
+    shares, (x, labels) = [], planted(60)
+    chosen = ranker.settings(60, x.width, labels.width, nonzeros=x.indices.size, kind="fast")
+    ranker.train(x, labels, chosen, progress=lambda share, line: shares.append((share, line)))
+    assert all(share > 0 and line for share, line in shares) and 0 < sum(share for share, _ in shares) <= 1 + 1e-9

@@ -25,3 +25,28 @@ def platt_loss(slope, offset, scores, hits):
         z, target = slope * score + offset, high if hit else low
         total += max(z, 0) - z * target + math.log1p(math.exp(-abs(z)))
     return total / n
+
+
+def platt(scores, hits, steps=200):
+    """Slope and offset at the minimum of `platt_loss`: Newton's method in standard units, steps halved until the loss falls."""
+    n = len(scores)
+    centre = sum(scores) / n
+    spread = math.sqrt(sum((s - centre) ** 2 for s in scores) / n)
+    units = [(s - centre) / spread for s in scores]
+    high, low = (sum(hits) + 1) / (sum(hits) + 2), 1 / (n - sum(hits) + 2)
+    a = b = 0.0
+    for _ in range(steps):
+        chances = [1 / (1 + math.exp(-(a * u + b))) for u in units]
+        errors = [p - (high if hit else low) for p, hit in zip(chances, hits)]
+        ga, gb = sum(e * u for e, u in zip(errors, units)), sum(errors)
+        bends = [p * (1 - p) for p in chances]
+        aa, ab, bb = sum(c * u * u for c, u in zip(bends, units)), sum(c * u for c, u in zip(bends, units)), sum(bends)
+        determinant = aa * bb - ab * ab
+        da, db = (bb * ga - ab * gb) / determinant, (aa * gb - ab * ga) / determinant
+        here, part = platt_loss(a, b, units, hits), 1.0
+        while part > 1e-9 and platt_loss(a - part * da, b - part * db, units, hits) > here:
+            part /= 2
+        a, b = a - part * da, b - part * db
+        if abs(part * da) + abs(part * db) < 1e-12:
+            break
+    return a / spread, b - a * centre / spread
