@@ -169,3 +169,18 @@ def test_calibration_error_refuses_what_are_not_probabilities():
         metrics.calibration_error(np.array([1.5]), np.array([True]))
     with pytest.raises(ValueError, match="hits must be bool"):
         metrics.calibration_error(np.array([0.5]), np.array([1]))
+
+
+@given(labels_and_ranking())
+def test_hits_are_the_ranked_labels_of_the_row(case):
+    labels, ranked, n_labels = case
+    got = metrics.hits(ranked, rows(labels, n_labels))
+    assert got.dtype == bool and got.shape == ranked.shape
+    assert got.tolist() == [naive.hits(line, true, len(line)) for line, true in zip(ranked.tolist(), labels)]
+
+
+def test_hits_refuse_what_the_measures_refuse():
+    with pytest.raises(ValueError, match="same number of rows, not 1 and 2"):
+        metrics.hits(np.array([[0]]), rows([[0], [0]], 2))
+    with pytest.raises(ValueError, match="holds label 1 twice"):
+        metrics.hits(np.array([[1, 1]]), rows([[0]], 2))
