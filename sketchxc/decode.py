@@ -33,8 +33,7 @@ def top_k(scores, lookup, k, *, how="logit", softmax=False, top=None, least=2, t
     Source: Medini et al. 2019, section 3 and theorem 1 (unbiased); pruning after the authors' code, with exact scores for candidates."""
     kind, join = AGGREGATES[_check.choice(how, "how", AGGREGATES)]
     k = _check.integer(k, "k", 1, lookup.n_labels)
-    if scores.dtype != np.float32 or scores.ndim != 3 or (scores.shape[0], scores.shape[2]) != (lookup.reps, lookup.buckets):
-        raise ValueError(f"scores must be float32 ({lookup.reps}, n, {lookup.buckets}), not {scores.dtype} {scores.shape}")
+    _check_scores(scores, lookup)
     n = scores.shape[1]
     if top is not None:
         top = min(_check.integer(top, "top", 1), lookup.buckets)
@@ -69,9 +68,18 @@ def shortlist_scores(scores, lookup, shortlist, *, how="logit", softmax=False):
     """Aggregated scores of given labels.
 
     scores : float32 (reps, n, buckets), logits; overwritten by what is aggregated.  lookup : Lookup.
-    shortlist : int32 (n, m), labels of each row, -1 for none.  how, softmax : as for `top_k`; the mean, not the sum.
-    Returns float32 (n, m), 0 where there is no label."""
+    shortlist : int32 (n, m), labels of each row, -1 for none.  how, softmax : as for `top_k`, but "unbiased" is the mean
+        of probabilities, whose correction is left to the caller.
+    Returns float32 (n, m), 0 where there is no label.
+    Raises ValueError if shapes do not fit or shortlist holds what is no label."""
     kind, join = AGGREGATES[_check.choice(how, "how", AGGREGATES)]
+    _check_scores(scores, lookup)
+    shortlist = _check.array(shortlist, "shortlist", np.int32, 2)
+    if shortlist.shape[0] != scores.shape[1]:
+        raise ValueError(f"shortlist must have as many rows as scores, {scores.shape[1]}, not {shortlist.shape[0]}")
+    if shortlist.size and (shortlist.min() < -1 or shortlist.max() >= lookup.n_labels):
+        bad = shortlist.min() if shortlist.min() < -1 else shortlist.max()
+        raise ValueError(f"shortlist must hold labels between -1 and {lookup.n_labels - 1}, not {bad}")
     if kind != _kernels.LOGIT:
         _kernels.transform_all(kind, softmax, scores)
     out = np.empty(shortlist.shape, np.float32)
@@ -79,3 +87,8 @@ def shortlist_scores(scores, lookup, shortlist, *, how="logit", softmax=False):
     if join == _kernels.SUM:
         out /= np.float32(lookup.reps)
     return out
+
+
+def _check_scores(scores, lookup):
+    if scores.dtype != np.float32 or scores.ndim != 3 or (scores.shape[0], scores.shape[2]) != (lookup.reps, lookup.buckets):
+        raise ValueError(f"scores must be float32 ({lookup.reps}, n, {lookup.buckets}), not {scores.dtype} {scores.shape}")
