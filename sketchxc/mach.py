@@ -7,12 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from . import _check, decode, hashing, modelfile, optim, sparse
+from . import _batches, _check, _memory, decode, hashing, modelfile, optim, sparse
 from ._cpu import mach as _kernels
 from .lookup import Lookup
 
 LOSSES = ("logistic", "softmax")
-CHUNK = 1 << 20  # nonzeros whose transposed batches are held at a time: about 16 MB
 
 
 class Mach(NamedTuple):
@@ -51,7 +50,7 @@ def init(n_features, lookup, *, loss="logistic", width=None, seed=0):
         width = _check.integer(width, "width", 1, 2**31 - 1)
         feature_seeds = hashing.mix(hashing.seeds(lookup.reps, seed), 0x66656174)  # the word "feat": apart from the labels' seeds
     columns = lookup.reps * lookup.buckets
-    weights, biases = np.zeros((width, columns), np.float32), np.zeros(columns, np.float32)
+    weights, biases = _memory.zeros((width, columns)), _memory.zeros(columns)
     return Mach(weights, biases, lookup, feature_seeds, n_features, LOSSES.index(loss))
 
 
@@ -79,7 +78,7 @@ def train(model, opt, state, x, labels, order, *, batch=64, last_lr=None, check=
     for field in MachSlots._fields:
         optim.check_slots(opt, getattr(state, field), getattr(model, field).shape, f"state.{field}")
     total, done = 0.0, 0
-    for part in _chunks(x, order, batch):
+    for part in _batches.chunks(x, order, batch):
         rows, targets = sparse.take(x, part, check=False), sparse.take(labels, part, check=False)
         steps = -(-part.size // batch)
         hypers = optim.hyper(opt, int(state.weights.steps[0]) + 1, steps, last_lr, done / order.size, batch / order.size)
@@ -145,39 +144,19 @@ def _train_chunk(model, rule, state, hypers, rows, targets, batch, reps):
     lookup, softmax = model.lookup, model.loss == 1
     columns = reps[0] * lookup.buckets, reps[1] * lookup.buckets
     width = slice_width(columns[1] - columns[0], lookup.buckets, softmax)
+    # Slices within a page of each other slow each other down, up to 1.4 times, as prefetching crosses over; a copy must be worth its price.
+    private = model.biases.size <= 2048 and rows.indices.size >= 32 * rows.width
     losses = np.zeros(-(-(columns[1] - columns[0]) // width), np.float64)  # one per task
     most = int(np.diff(np.append(targets.indptr[:-1:batch], targets.indptr[-1])).max(initial=0))
     _kernels.train(model.weights, model.biases, state.weights.m, state.weights.v, state.biases.m, state.biases.v, rule, hypers, softmax,
-                   columns, width, *rows[:3], batch, *_group(rows, batch), targets.indptr, targets.indices, most, lookup.seeds,
-                   lookup.table, lookup.buckets, losses)
+                   columns, width, private, *rows[:3], batch, *_batches.group(rows, batch), targets.indptr, targets.indices, most,
+                   lookup.seeds, lookup.table, lookup.buckets, losses)
     return float(losses.sum())
 
 
 def _hashed(model, x, r):
     """Rows as repetition r sees them."""
     return sparse.hash_columns(x, model.weights.shape[0], seed=int(model.feature_seeds[r]), signed=False)
-
-
-def _group(rows, batch):
-    """Transposed batches of `rows`, as the kernel reads them."""
-    n, nnz = rows.indptr.size - 1, rows.indices.size
-    batch_ptr = np.empty(-(-n // batch) + 1, np.int64)
-    features, feature_ptr = np.empty(nnz, np.int32), np.empty(nnz + 1, np.int64)
-    members, values = np.empty(nnz, np.int32), np.empty(nnz, np.float32)
-    _kernels.group_columns(*rows[:3], batch, rows.width, batch_ptr, features, feature_ptr, members, values)
-    return batch_ptr, features, feature_ptr, members, values
-
-
-def _chunks(x, order, batch):
-    """Cut `order` at whole batches so that a piece holds at most about CHUNK nonzeros."""
-    ends = np.cumsum(x.indptr[order + 1] - x.indptr[order])
-    start = 0
-    while start < order.size:
-        base = ends[start - 1] if start else 0
-        stop = int(np.searchsorted(ends, base + CHUNK, side="right"))
-        stop = min(order.size, max(batch, (stop - start) // batch * batch) + start)
-        yield order[start:stop]
-        start = stop
 
 
 def _check_features(model, x, check=True):

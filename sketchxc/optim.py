@@ -3,7 +3,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from . import _check, modelfile
+from . import _check, _memory, modelfile
 from ._scalar.optim import ADAGRAD, ADAM, MOMENTUM, SGD
 
 RULES = {"sgd": SGD, "momentum": MOMENTUM, "adagrad": ADAGRAD, "adam": ADAM}
@@ -64,7 +64,7 @@ def slots(opt, shape):
     """Fresh state of `opt` for float32 parameters of `shape`.
 
     Returns Slots; a moment that the rule does not use takes no memory."""
-    return Slots(*(np.zeros(own, np.float32) for own in _shapes(opt, shape)), np.zeros(1, np.int64))
+    return Slots(*(_memory.zeros(own) for own in _shapes(opt, shape)), np.zeros(1, np.int64))
 
 
 def check_slots(opt, state, shape, name="state"):

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from . import _check, hashing, modelfile, sparse
+from . import _check, _memory, hashing, modelfile, sparse
 from ._cpu import rerank as _kernels
 
 START = 0.1  # of the sums of squares that divide the steps
@@ -64,13 +64,13 @@ def init(width, n_labels, *, dim=64, reps=2, cells=None, seed=0):
     if dim % 16:
         raise ValueError(f"dim must be a multiple of 16, not {dim}")
     seeds = hashing.seeds(reps, seed)
-    features = _aligned((reps, cells, dim))
+    features = _memory.empty((reps, cells, dim))
     for r in range(reps):
         rng = np.random.default_rng(int(seeds[r]))
         rng.random(dtype=np.float32, out=features[r])
     features -= np.float32(0.5)
     features *= np.float32(2 / np.sqrt(dim))
-    labels = _aligned((reps, n_labels, dim))
+    labels = _memory.empty((reps, n_labels, dim))
     labels[...] = 0
     return Factors(features, labels, seeds, width)
 
@@ -146,14 +146,6 @@ def pack(factors):
             _kernels.pack(table[r], packed[r], scales[r])
         parts += [packed, scales]
     return PackedFactors(*parts, factors.seeds, factors.columns)
-
-
-def _aligned(shape):
-    """Empty float32 array whose rows start at cache lines: a vector of 64 numbers is four of them and not five."""
-    size = int(np.prod(shape))
-    room = np.empty(size + 16, np.float32)
-    start = -room.ctypes.data % 64 // 4
-    return room[start:start + size].reshape(shape)
 
 
 def _hashed(factors):

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from . import _check, _threads, hashing, mach, modelfile, optim, sparse
+from . import _batches, _check, _memory, _threads, hashing, mach, modelfile, optim, sparse
 from ._cpu import shallow as _kernels
 from .lookup import Lookup
 
@@ -72,9 +72,9 @@ def init(n_features, lookup, *, hidden=(256,), loss="logistic", width=None, seed
         width = _check.integer(width, "width", 1, 2**31 - 1)
         feature_seeds = hashing.mix(hashing.seeds(lookup.reps, seed), 0x66656174)  # as in `mach.init`
     reps, second = lookup.reps, sizes[1] if len(sizes) == 2 else 0
-    embed = np.empty((reps, width, sizes[0]), np.float32)
-    middle = np.empty((reps, sizes[0], second), np.float32)
-    weights = np.empty((reps, sizes[-1], lookup.buckets), np.float32)
+    embed = _memory.empty((reps, width, sizes[0]))
+    middle = _memory.empty((reps, sizes[0], second))
+    weights = _memory.empty((reps, sizes[-1], lookup.buckets))
     for r, child in enumerate(np.random.SeedSequence(int(_check.seed(seed))).spawn(reps)):
         rng = np.random.default_rng(child)
         for array, scale in ((embed[r], sizes[0]), (middle[r], sizes[0]), (weights[r], sizes[-1])):
@@ -111,13 +111,14 @@ def train(model, opt, state, x, labels, order, *, batch=256, last_lr=None, threa
     for field in ShallowSlots._fields:
         optim.check_slots(opt, getattr(state, field), getattr(model, field).shape, f"state.{field}")
     total, done = 0.0, 0
-    for part in mach._chunks(x, order, batch):
+    for part in _batches.chunks(x, order, batch):
         rows, targets = sparse.take(x, part, check=False), sparse.take(labels, part, check=False)
         steps = -(-part.size // batch)
         hypers = optim.hyper(opt, int(state.weights.steps[0]) + 1, steps, last_lr, done / order.size, batch / order.size)
         done += part.size
-        shared = None if model.feature_seeds.size else mach._group(rows, batch)
-        tasks = ((model, state, opt.rule, hypers, seen, shared, targets, batch, r) for r, seen in _each(model, rows))
+        shared = None if model.feature_seeds.size else _batches.group(rows, batch)
+        tasks = ((model, state, opt.rule, hypers, seen, shared or _batches.group(seen, batch), targets, batch, r)
+                 for r, seen in _each(model, rows))
         total += sum(_in_threads(threads, _train_repetition, tasks))
         for one in state:
             one.steps[0] += steps
@@ -148,7 +149,7 @@ def top_k(model, x, k, *, how="logit", top=None, least=2, memory=1 << 28):
 def _train_repetition(model, state, rule, hypers, rows, groups, targets, batch, r):
     """Train net r on prepared rows, batch after batch; returns the sum of the losses. Calls serial kernels only."""
     lookup, n = model.lookup, rows.indptr.size - 1
-    batch_ptr, *columns = groups or mach._group(rows, batch)
+    distinct, *columns = groups
     layers, moments = _layers(model, r), _moments(model, state, r)
     size = min(batch, n)
     outputs = [np.empty((size, biases.size), np.float32) for _, biases in layers]  # values of each layer; scores, then slopes, of the last
@@ -159,7 +160,7 @@ def _train_repetition(model, state, rule, hypers, rows, groups, targets, batch, 
     work = (np.zeros(lookup.buckets, np.bool_), np.empty(most, np.int64), np.empty(size + 1, np.int64), sums[-1], np.empty_like(sums[-1]))
     loss = 0.0
     with np.errstate(over="ignore", invalid="ignore"):  # a run that diverges shows in the loss
-        for t in range(batch_ptr.size - 1):
+        for t in range(distinct.size):
             first, hyper = t * batch, hypers[t]
             values = [output[:n - first] for output in outputs]
             slopes = _forward(layers, rows, first, values)
@@ -176,7 +177,7 @@ def _train_repetition(model, state, rule, hypers, rows, groups, targets, batch, 
                 slopes = back
             (embed, biases), (embed_slots, bias_slots) = layers[0], moments[0]
             _kernels.descend_bias(rule, hyper, slopes, sums[0], biases, *bias_slots)
-            _kernels.descend_rows(rule, hyper, slopes, *columns, batch_ptr[t], batch_ptr[t + 1], sums[0], embed, *embed_slots)
+            _kernels.descend_rows(rule, hyper, slopes, *columns, rows.indptr[first], distinct[t], sums[0], embed, *embed_slots)
     return float(loss)
 
 

@@ -16,11 +16,11 @@ SOURCES = {path.relative_to(HOME).as_posix(): path.read_text(encoding="utf-8")
 ORDER = ["hashing", "modelfile", "sparse", "text", "metrics", "frame", "optim", "lookup", "decode", "mach", "shallow", "linear", "crosses",
          "votes", "rerank", "files", "sizing", "fit", "ranker", "pipeline", "estimators", "demo", "cli"]
 # Files of the loops import only files to their left.
-CPU_ORDER = ["vector", "hashing", "sparse", "text", "files", "lookup", "decode", "mach", "shallow", "crosses", "votes", "rerank"]
+CPU_ORDER = ["vector", "hashing", "sparse", "text", "files", "batches", "lookup", "decode", "mach", "shallow", "crosses", "votes", "rerank"]
 SCALARS = ["hashing", "files", "loss", "optim", "crosses"]
 # Helpers, below all public modules: what of the package each may import.
-HELPERS = {"_jit": set(), "_check": set(), "_disk": set(), "_threads": set(), "_strings": {"_check", "_cpu.hashing"},
-           "_place": {"_cpu", "_cuda"}}
+HELPERS = {"_jit": set(), "_check": set(), "_disk": set(), "_threads": set(), "_memory": set(), "_strings": {"_check", "_cpu.hashing"},
+           "_batches": {"_cpu.batches"}, "_place": {"_cpu", "_cuda"}}
 # Loops and scalars that a public module uses besides those of its own name.
 BORROWED = {"decode": {"_cpu.lookup"}, "shallow": {"_cpu.mach"}, "optim": {"_scalar.optim"}}
 # Packages beyond NumPy and the standard library: at the top of which files, and inside functions of which.

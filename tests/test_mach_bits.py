@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from machs import LOSSES, RULES, SEEDS, alone, arrays, problem, rows_of, same, sliced, trained
 from test_optim import OPTIMIZERS
 
-from sketchxc import decode, lookup, mach, optim, sparse
+from sketchxc import _batches, decode, lookup, mach, optim, sparse
 
 
 @pytest.mark.compiled
@@ -80,7 +80,7 @@ def test_a_pass_in_pieces_is_the_pass(loss, rule):
 def test_chunks_do_not_change_bits(loss, width, monkeypatch):
     results = []
     for chunk in (1 << 20, 1, 9, 20):
-        monkeypatch.setattr(mach, "CHUNK", chunk)
+        monkeypatch.setattr(_batches, "CHUNK", chunk)
         model, x, y, rng = problem(12, loss=loss, width=width)
         found, state, mean = trained(model, OPTIMIZERS["adam"], x, y, rng.permutation(9), batch=2, last_lr=0.01)
         results.append((arrays(found, state), mean))
@@ -89,16 +89,58 @@ def test_chunks_do_not_change_bits(loss, width, monkeypatch):
         assert mean == pytest.approx(results[0][1])
 
 
+@pytest.mark.compiled
+@RULES
+def test_a_copy_of_the_slice_does_not_change_bits(rule, monkeypatch):
+    """Many nonzeros a column let threads train copies of their slices; chunks of one batch do not."""
+    results = []
+    for chunk in (1 << 20, 1):
+        monkeypatch.setattr(_batches, "CHUNK", chunk)
+        model, x, y, rng = problem(12, n=200, reps=3, buckets=70, width=4)
+        assert x.indices.size > 32 * 4
+        found, state, _ = trained(model, OPTIMIZERS[rule], x, y, rng.permutation(200), batch=7)
+        results.append(arrays(found, state))
+    same(*results)
+
+
+@given(SEEDS, st.integers(1, 12), st.integers(1, 5))
+def test_groups_are_the_transposed_batches(seed, batch, blocks):
+    _, x, _, _ = problem(seed, n=20)
+    before, _batches.BLOCKS = _batches.BLOCKS, blocks
+    try:
+        distinct, columns, ends, members, values = _batches.group(x, batch)
+    finally:
+        _batches.BLOCKS = before
+    for t in range(-(-20 // batch)):
+        rows = range(t * batch, min(20, t * batch + batch))
+        wanted = {}
+        for i in rows:
+            for k in range(x.indptr[i], x.indptr[i + 1]):
+                wanted.setdefault(int(x.indices[k]), []).append((i - rows[0], x.values[k]))
+        begin = x.indptr[rows[0]]
+        assert columns[begin:begin + distinct[t]].tolist() == list(wanted)
+        for q, entries in enumerate(wanted.values(), begin):
+            assert list(zip(members[begin:ends[q]].tolist(), values[begin:ends[q]])) == entries
+            begin = ends[q]
+
+
+def test_weights_and_their_state_begin_at_cache_lines():
+    model = mach.init(7, lookup.hashed(100, reps=3, buckets=10))
+    state = mach.slots(optim.adam(0.1), model)
+    for array in (model.weights, model.biases, state.weights.m, state.weights.v, state.biases.m):
+        assert array.ctypes.data % 64 == 0 and not array.any()
+
+
 @given(SEEDS, st.integers(1, 9), st.integers(1, 40))
 @settings(max_examples=30)
 def test_chunks_are_whole_batches(seed, batch, chunk):
     _, x, _, rng = problem(seed)
     order = rng.integers(0, 9, 23)
-    before, mach.CHUNK = mach.CHUNK, chunk
+    before, _batches.CHUNK = _batches.CHUNK, chunk
     try:
-        parts = list(mach._chunks(x, order, batch))
+        parts = list(_batches.chunks(x, order, batch))
     finally:
-        mach.CHUNK = before
+        _batches.CHUNK = before
     assert np.array_equal(np.concatenate(parts), order)
     assert all(part.size % batch == 0 and part.size for part in parts[:-1])
     assert all(part.size <= batch or np.diff(x.indptr)[part].sum() <= chunk for part in parts)

@@ -10,7 +10,7 @@ from machs import problem as linear_problem
 from naive import shallow as naive
 from test_optim import OPTIMIZERS
 
-from sketchxc import decode, lookup, mach, modelfile, optim, shallow, sparse
+from sketchxc import _batches, decode, lookup, mach, modelfile, optim, shallow, sparse
 
 HIDDEN = pytest.mark.parametrize("hidden", [(6,), (19, 5)])
 WIDTHS = pytest.mark.parametrize("width", [None, 4])
@@ -237,7 +237,7 @@ def test_a_pass_in_pieces_is_the_pass(rule):
 def test_chunks_do_not_change_bits(loss, width, monkeypatch):
     results = []
     for chunk in (1 << 20, 1, 9, 20):
-        monkeypatch.setattr(mach, "CHUNK", chunk)
+        monkeypatch.setattr(_batches, "CHUNK", chunk)
         model, x, y, rng = problem(12, loss=loss, width=width)
         found, state, mean = trained(model, OPTIMIZERS["adam"], x, y, rng.permutation(9), batch=2, last_lr=0.01)
         results.append((arrays(found, state), mean))

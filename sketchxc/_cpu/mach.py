@@ -13,44 +13,7 @@ from .._jit import loop_vector, serial, serial_fast, serial_vector
 from .._scalar.loss import exp32
 from .._scalar.optim import ADAGRAD, ADAM, MOMENTUM, SGD, delta
 from .lookup import bucket_of
-from .vector import fill, fma, load, store
-
-
-@serial
-def group_columns(indptr, indices, values, batch, n_columns, batch_ptr, features, feature_ptr, members, member_values):
-    """Transpose every batch of rows: its distinct columns in order of first appearance, each with its rows and values.
-
-    Returns the number of (batch, column) groups; feature_ptr[group:group + 2] bounds a group in `members` (rows counted inside the batch).
-    """
-    slot = np.zeros(n_columns, np.int64)  # 1 + group in the running batch; a number at or below `base` is of an earlier batch
-    n = indptr.size - 1
-    groups = 0
-    feature_ptr[0] = 0
-    for t in range(batch_ptr.size - 1):
-        base = groups
-        batch_ptr[t] = base
-        begin, end = indptr[t * batch], indptr[min(n, t * batch + batch)]
-        for k in range(begin, end):
-            column = indices[k]
-            if slot[column] <= base:
-                features[groups] = column
-                feature_ptr[groups + 1] = 0
-                groups += 1
-                slot[column] = groups
-            feature_ptr[slot[column]] += 1
-        place = begin
-        for group in range(base, groups):  # counts become starts, one place ahead of their final position
-            size = feature_ptr[group + 1]
-            feature_ptr[group + 1] = place
-            place += size
-        for i in range(t * batch, min(n, t * batch + batch)):
-            for k in range(indptr[i], indptr[i + 1]):
-                group = slot[indices[k]]
-                members[feature_ptr[group]] = i - t * batch
-                member_values[feature_ptr[group]] = values[k]
-                feature_ptr[group] += 1
-    batch_ptr[batch_ptr.size - 1] = groups
-    return groups
+from .vector import aligned, fill, fma, load, store
 
 
 @serial_vector
@@ -272,26 +235,30 @@ def softmax_slopes(scores, n, buckets, scale, bounds):
 
 
 @loop_vector
-def train(weights, biases, wm, wv, bm, bv, rule, hypers, softmax, columns, width, indptr, indices, values, batch, batch_ptr, features,
-          feature_ptr, members, member_values, labels_ptr, labels, most_labels, seeds, table, buckets, losses):
+def train(weights, biases, wm, wv, bm, bv, rule, hypers, softmax, columns, width, private, indptr, indices, values, batch, distinct,
+          features, ends, members, member_values, labels_ptr, labels, most_labels, seeds, table, buckets, losses):
     """One pass over prepared batches; a thread owns `width` of the columns columns[0] to columns[1], with their moments.
 
-    losses[task] becomes the sum of the rows' losses over the slice. Batch t holds rows t * batch and following, and its distinct
-    features are features[batch_ptr[t]:batch_ptr[t + 1]], each with its rows (counted inside the batch) and values.
+    losses[task] becomes the sum of the rows' losses over the slice. Batch t holds rows t * batch and following, transposed as
+    `batches.group_columns` does it. With `private` a thread works on a copy of its slice.
     """
     n = indptr.size - 1
     for task in prange(losses.size):
         low = columns[0] + task * width
         high = min(columns[1], low + width)
-        flat = weights.reshape(-1)
-        slopes = np.empty((batch, high - low), np.float32)  # scores first, slopes of the loss after
+        flat, stride, start = weights.reshape(-1), biases.size, low
+        if private:
+            flat, stride, start = aligned(weights.shape[0] * (high - low)), high - low, 0
+            for f in range(weights.shape[0]):
+                flat[f * stride:(f + 1) * stride] = weights[f, low:high]
+        slopes = aligned(batch * (high - low)).reshape(batch, high - low)  # scores first, slopes of the loss after
         gradient = np.empty(high - low, np.float32)
         excess = np.empty(high - low, np.float32)
         seen = np.zeros(high - low, np.bool_)
         targets = np.empty(most_labels * ((high - 1) // buckets - low // buckets + 1), np.int64)
         bounds = np.empty(batch + 1, np.int64)
         loss = 0.0
-        for t in range(batch_ptr.size - 1):
+        for t in range(distinct.size):
             first = t * batch
             count = min(batch, n - first)
             scale = np.float32(1.0) / np.float32(count)
@@ -300,7 +267,7 @@ def train(weights, biases, wm, wv, bm, bv, rule, hypers, softmax, columns, width
                 row = slopes[i]
                 for j in range(row.size):
                     row[j] = biases[low + j]
-                project(flat, biases.size, low, indices, values, indptr[first + i], indptr[first + i + 1], row)
+                project(flat, stride, start, indices, values, indptr[first + i], indptr[first + i + 1], row)
             loss -= collect_targets(slopes, labels_ptr, labels, first, count, low, seeds, table, buckets, softmax, seen, targets, bounds)
             if softmax:
                 loss += softmax_slopes(slopes, count, buckets, scale, bounds)
@@ -309,14 +276,19 @@ def train(weights, biases, wm, wv, bm, bv, rule, hypers, softmax, columns, width
             subtract_targets(slopes, count, scale, softmax, buckets, targets, bounds)
             column_sums(slopes, count, gradient)
             descend(rule, hyper, gradient, biases[low:high], bm[low:high], bv[low:high])
-            for q in range(batch_ptr[t], batch_ptr[t + 1]):
-                f = features[q]
+            begin = indptr[first]
+            for q in range(begin, begin + distinct[t]):
+                f, end = features[q], ends[q]
+                place = f * stride + start
                 if rule == SGD:
-                    descend_along(flat, f * biases.size + low, -hyper[0], slopes.reshape(-1), members, member_values, feature_ptr[q],
-                                  feature_ptr[q + 1], high - low)
-                    continue
-                combine(slopes, members, member_values, feature_ptr[q], feature_ptr[q + 1], gradient)
-                descend(rule, hyper, gradient, weights[f, low:high], wm[f, low:high], wv[f, low:high])
+                    descend_along(flat, place, -hyper[0], slopes.reshape(-1), members, member_values, begin, end, high - low)
+                else:
+                    combine(slopes, members, member_values, begin, end, gradient)
+                    descend(rule, hyper, gradient, flat[place:place + high - low], wm[f, low:high], wv[f, low:high])
+                begin = end
+        if private:
+            for f in range(weights.shape[0]):
+                weights[f, low:high] = flat[f * stride:(f + 1) * stride]
         losses[task] = loss
 
 

@@ -76,9 +76,12 @@ def descend_bias(rule, hyper, slopes, gradient, bias, m, v):
 
 
 @serial_vector
-def descend_rows(rule, hyper, slopes, features, feature_ptr, members, values, begin, end, gradient, embed, m, v):
-    """One step of the rule on the table rows features[begin:end], each with the sum of its gradients; `gradient` is work space."""
-    for q in range(begin, end):
-        f = features[q]
-        combine(slopes, members, values, feature_ptr[q], feature_ptr[q + 1], gradient)
+def descend_rows(rule, hyper, slopes, features, ends, members, values, begin, distinct, gradient, embed, m, v):
+    """One step of the rule on the table rows of a batch, each with the sum of its gradients; `gradient` is work space.
+
+    The batch is transposed as `batches.group_columns` does it, its groups begin at `begin`."""
+    for q in range(begin, begin + distinct):
+        f, end = features[q], ends[q]
+        combine(slopes, members, values, begin, end, gradient)
         descend(rule, hyper, gradient, embed[f], m[f], v[f])
+        begin = end

@@ -11,6 +11,8 @@ from numba.core import cgutils, types
 from numba.core.datamodel import models
 from numba.extending import intrinsic, register_model
 
+from .._jit import serial
+
 LANES = 16
 
 
@@ -131,6 +133,14 @@ def any_above(typing, a, b):
         bits = builder.bitcast(builder.fcmp_ordered(">", *args), ir.IntType(LANES))
         return builder.icmp_unsigned("!=", bits, ir.Constant(ir.IntType(LANES), 0))
     return types.boolean(lanes, lanes), build
+
+
+@serial
+def aligned(size):
+    """Arbitrary float32 numbers whose first one begins a cache line, so that a load of sixteen touches one line."""
+    room = np.empty(size + LANES, np.float32)
+    start = (np.int64(-np.int64(room.ctypes.data)) % 64) // 4
+    return room[start:start + size]
 
 
 if numba.config.DISABLE_JIT:
