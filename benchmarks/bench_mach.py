@@ -1,6 +1,7 @@
 """Training and decoding kernels of MACH beside a matrix product and a copy on the same machine, in one run of interleaved rounds.
 
-GFLOP/s of training count 4 operations for every (nonzero, bucket, repetition): one multiply-add forward and one backward.
+GFLOP/s of training count 4 operations for every (nonzero, bucket, repetition): one multiply-add forward and one backward. GB/s count 8
+bytes, one float32 read and written, for every (distinct feature of a batch, bucket, repetition), whether they came from a cache or not.
 """
 import argparse
 
@@ -20,20 +21,26 @@ def zipf_rows(rng, n, width, nonzeros):
 
 
 def training(rounds, smoke):
-    """GFLOP/s of one pass for shapes from a small set whose weights fit the caches to a large one whose weights do not."""
+    """GFLOP/s of passes for shapes from a small set whose weights fit the caches to a large one whose weights do not.
+
+    A task takes some tenths of a second: the threads of the matrix product before it spin on for a while."""
     rng = np.random.default_rng(0)
     shapes = [("tags: 1,836 features, 69 nonzeros, R=16, B=32", 1836, 69, 16, 32),
               ("1,836 features, 69 nonzeros, R=8, B=256", 1836, 69, 8, 256),
               ("titles: 93,039 features, 12 nonzeros, R=8, B=512", 93039, 12, 8, 512)]
-    tasks, work = {}, {}
+    tasks, work, moved = {}, {}, {}
     for name, width, nonzeros, reps, buckets in shapes[:1] if smoke else shapes:
         n = 256 if smoke else 8192
         x, labels = zipf_rows(rng, n, width, nonzeros), sparse.rows([[int(v)] for v in rng.integers(0, 5000, n)], 5000)
         opt = optim.sgd(1.0)
         model = mach.init(width, lookup.hashed(5000, reps=reps, buckets=buckets))
         state, order = mach.slots(opt, model), np.arange(n)
-        tasks[name] = lambda m=model, s=state, x=x, y=labels, o=order, opt=opt: mach.train(m, opt, s, x, y, o, batch=32)
-        work[name] = 4.0 * x.indices.size * reps * buckets
+        passes = 1 if smoke else int(np.ceil(10e9 / (4.0 * x.indices.size * reps * buckets)))
+        tasks[name] = lambda m=model, s=state, x=x, y=labels, o=order, opt=opt, passes=passes: [
+            mach.train(m, opt, s, x, y, o, batch=32) for _ in range(passes)]
+        work[name] = 4.0 * x.indices.size * reps * buckets * passes
+        distinct = sum(np.unique(x.indices[x.indptr[i]:x.indptr[min(n, i + 32)]]).size for i in range(0, n, 32))
+        moved[name] = 8.0 * distinct * reps * buckets * passes
     size = 256 if smoke else 2048
     a, b = rng.random((size, size), np.float32), rng.random((size, size), np.float32)
     out = np.empty_like(a)
@@ -42,7 +49,8 @@ def training(rounds, smoke):
     target = np.empty_like(source)
     tasks["copy (GB/s, read and written)"], work["copy (GB/s, read and written)"] = lambda: np.copyto(target, source), 2.0 * source.nbytes
     for name, seconds in interleaved(tasks, rounds).items():
-        print(f"{name:<60}{spread(work[name] / seconds / 1e9)} G/s")
+        weights = f", weights at {spread(moved[name] / seconds / 1e9)} GB/s" if name in moved else ""
+        print(f"{name:<60}{spread(work[name] / seconds / 1e9)} G/s{weights}")
 
 
 def decoding(rounds, smoke):
