@@ -3,6 +3,7 @@
 `scalar` is one item in, one item out; `serial` a loop that one thread runs (and that other loops or Python threads may call at the same
 time); `loop` a loop whose `prange` gives every owner of an output to one thread.
 """
+import ctypes
 import hashlib
 import os
 import pathlib
@@ -14,10 +15,10 @@ VECTOR = {"contract", "arcp", "nsz", "afn"}
 _compiled = []
 
 
-def _decorate(function, fastmath=False, **options):
+def _decorate(function, fastmath=False, nogil=True, **options):
     # Always said, because a function without an opinion takes the flags of the first caller that compiles it: `reassoc` from there takes
     # the rounding out of exp32, whose results then are off by up to 40 %.
-    compiled = numba.njit(error_model="numpy", nogil=True, fastmath=fastmath, **options)(function)
+    compiled = numba.njit(error_model="numpy", nogil=nogil, fastmath=fastmath, **options)(function)
     _compiled.append(compiled)
     return compiled
 
@@ -30,6 +31,23 @@ def scalar(function):
 def serial(function):
     """Compile a loop that runs on the calling thread."""
     return _decorate(function)
+
+
+def serial_held(function):
+    """Compile a `serial` loop that calls Python's C functions, and therefore keeps the interpreter's lock."""
+    return _decorate(function, nogil=False)
+
+
+def c_function(name, result, *arguments):
+    """A C function of this process for compiled loops, by its name (an address would keep a loop from being cached).
+
+    result, arguments : names of types, "uintp", "intp" or "void". With the JIT switched off Python calls it, and raises what it leaves.
+    """
+    if not numba.config.DISABLE_JIT:
+        found = [getattr(numba.types, kind) for kind in (result, *arguments)]
+        return numba.types.ExternalFunction(name, found[0](*found[1:]))
+    kinds = {"uintp": ctypes.c_size_t, "intp": ctypes.c_ssize_t, "void": None}
+    return ctypes.PYFUNCTYPE(*[kinds[kind] for kind in (result, *arguments)])((name, ctypes.pythonapi))
 
 
 def serial_vector(function):

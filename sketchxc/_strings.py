@@ -1,4 +1,6 @@
 """Containers of texts: any of them as spans of one byte buffer, or as a list of str. Every error names the text."""
+import sys
+
 import numpy as np
 
 from . import _check
@@ -77,26 +79,19 @@ def _wide_spans(texts):
     return data, offsets[:-1], offsets[1:]
 
 
-def joined(block, first):
-    """UTF-8 bytes of a list of str or bytes in a row and their offsets int64 (n + 1,); `first` is the number of the first item."""
-    offsets = np.zeros(len(block) + 1, np.int64)
-    try:
-        text = "".join(block)
-        data = text.encode()
-    except TypeError:
-        parts = [encoded(item, first + i) for i, item in enumerate(block)]
-        offsets[1:] = np.fromiter(map(len, parts), np.int64, len(parts))
-        return np.frombuffer(b"".join(parts), np.uint8), np.cumsum(offsets, out=offsets)
-    except UnicodeEncodeError:
-        for i, item in enumerate(block):
-            encoded(item, first + i)
-        raise
-    offsets[1:] = np.fromiter(map(len, block), np.int64, len(block))
-    data = np.frombuffer(data, np.uint8)
-    if data.size == len(text):
-        return data, np.cumsum(offsets, out=offsets)
-    lengths = offsets[1:].copy()
-    _kernels.byte_offsets(data, lengths, offsets)
+def joined(found, first, n):
+    """UTF-8 bytes of the `n` items of a list of str or bytes from number `first` on, in a row, and their offsets int64 (n + 1,)."""
+    done = 0
+    if type(found[first]) is str and getattr(sys, "_is_gil_enabled", lambda: True)():
+        try:
+            data, offsets, done = _kernels.joined(id(found), first, n)
+        except (TypeError, UnicodeEncodeError):  # only with the JIT switched off; compiled, it stops at that item
+            done = 0
+    if done < n:
+        parts = [encoded(found[i], i) for i in range(first, first + n)]
+        offsets = np.zeros(n + 1, np.int64)
+        np.cumsum(np.fromiter(map(len, parts), np.int64, n), out=offsets[1:])
+        data = np.frombuffer(b"".join(parts), np.uint8)
     return data, offsets
 
 

@@ -210,6 +210,6 @@ def _hashed(texts, kernel, seed, dtype):
             kernel(_strings.padded(data), starts, stops, seed, out)
             return out
         for first in range(0, n, _strings.BLOCK):
-            data, offsets = _strings.joined(items[first:first + _strings.BLOCK], first)
+            data, offsets = _strings.joined(items, first, min(_strings.BLOCK, n - first))
             kernel(_strings.padded(data), offsets[:-1], offsets[1:], seed, out[first:first + _strings.BLOCK])
     return out

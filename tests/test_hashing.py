@@ -152,6 +152,27 @@ def test_containers_agree(texts, seed):
         assert hashing.murmur3_strings(container, 7).tolist() == [naive.murmur3(text.encode(), 7) for text in texts], name
 
 
+def test_lists_of_every_length_and_past_one_task():
+    rng = np.random.default_rng(8)
+    lengths = list(range(301)) + rng.integers(0, 40, 3000 if not _interpreted() else 10).tolist()
+    data = [bytes(rng.integers(0, 128, length, np.uint8)) for length in lengths]  # ASCII, with NULs
+    wanted = naive.hash_strings(data, 5)
+    assert hashing.hash_strings([part.decode() for part in data], 5).tolist() == wanted
+    assert hashing.hash_strings(data, 5).tolist() == wanted
+
+
+def test_a_list_stops_at_its_first_bad_text():
+    class Text(str):
+        """A subclass is a str."""
+    assert hashing.hash_strings(["é", Text("b"), b"c"]).tolist() == naive.hash_strings(["é", "b", "c"])
+    for bad, error in ((None, TypeError), (5, TypeError), ("\ud800", ValueError)):
+        for place in (0, 1, 2):
+            texts = ["a", "b"]
+            texts.insert(place, bad)
+            with pytest.raises(error, match=rf"texts\[{place}\]"):
+                hashing.hash_strings(texts)
+
+
 def test_borders_of_utf8():
     texts = [chr(code) + "x" for code in (1, 0x7F, 0x80, 0x7FF, 0x800, 0xD7FF, 0xE000, 0xFFFF, 0x10000, 0x10FFFF)]
     for name, container in containers(texts):
