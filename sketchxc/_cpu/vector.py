@@ -135,6 +135,19 @@ def any_above(typing, a, b):
     return types.boolean(lanes, lanes), build
 
 
+@intrinsic  # pragma: no cover
+def prefetch(typing, array, index):
+    """Ask for the cache line of array[index] of a contiguous array, to be written soon; nothing waits for it."""
+    def build(context, builder, signature, args):
+        data = context.make_array(signature.args[0])(context, builder, args[0]).data
+        byte, word = ir.IntType(8).as_pointer(), ir.IntType(32)
+        function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(ir.VoidType(), [byte, word, word, word]),
+                                                  "llvm.prefetch.p0")
+        builder.call(function, [builder.bitcast(builder.gep(data, [args[1]]), byte), word(1), word(3), word(1)])
+        return context.get_dummy_value()
+    return types.void(array, types.int64), build
+
+
 @serial
 def aligned(size):
     """Arbitrary float32 numbers whose first one begins a cache line, so that a load of sixteen touches one line."""
@@ -168,3 +181,6 @@ if numba.config.DISABLE_JIT:
 
     def any_above(a, b):  # noqa: F811
         return bool((a > b).any())
+
+    def prefetch(array, index):  # noqa: F811
+        pass
