@@ -1,12 +1,12 @@
 """sketchxc: extreme classification in log memory, on plain NumPy arrays with Numba kernels.
 
-The modules are the domains: `hashing`, `sparse`, `text`, `metrics`, `optim`, `lookup`, `decode`, `mach`, `shallow`, `linear`,
+The modules are the domains: `hashing`, `families`, `sparse`, `text`, `metrics`, `optim`, `lookup`, `decode`, `mach`, `shallow`, `linear`,
 `crosses`, `votes`, `rerank`, `ranker`, `files`, `modelfile`, `sizing`, `fit`, `pipeline`, `frame`. The names below are those that most
 programs need.
 """
 import os as _os
 
-from . import crosses, decode, files, fit, frame, hashing, linear, lookup, mach, metrics, modelfile, optim, pipeline, ranker, rerank
+from . import crosses, decode, families, files, fit, frame, hashing, linear, lookup, mach, metrics, modelfile, optim, pipeline, ranker, rerank
 from . import shallow, sizing, sparse, text, votes
 from ._jit import enable_cache
 from .files import read_text, read_xc, write_xc
@@ -14,7 +14,7 @@ from .modelfile import load, save
 from .sizing import Plan, plan
 from .sparse import Rows, rows
 
-__all__ = ["LinearClassifier", "MACHClassifier", "Plan", "Rows", "crosses", "decode", "enable_cache", "estimators", "files", "fit", "frame",
+__all__ = ["LinearClassifier", "MACHClassifier", "Plan", "Rows", "crosses", "decode", "enable_cache", "estimators", "families", "files", "fit", "frame",
            "hashing", "linear", "load", "lookup", "mach", "metrics", "modelfile", "optim", "pipeline", "plan", "ranker", "read_text",
            "read_xc", "rerank", "rows", "save", "shallow", "sizing", "sparse", "text", "votes", "write_xc"]
 

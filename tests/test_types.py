@@ -33,6 +33,13 @@ RETURNS = {
         "murmur3_end": ((U32, U32), types.uint32),
         "official_bucket": ((I64, I64, I64), types.int64),
     },
+    "families": {
+        "reduced61": ((U64,), types.uint64),
+        "product61": ((U64, U64), types.uint64),
+        "quotient61": ((U64, U64), types.uint64),
+        "multiplied": ((U64, U64), types.uint64),
+        "widened": ((U64, U64, I64), types.int64),
+    },
     "loss": {
         "exp32": ((F32,), types.float32),
         "log32": ((F32,), types.float32),

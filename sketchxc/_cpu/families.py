@@ -1,0 +1,62 @@
+"""Loops of the proved hash families: keys to words of each row, words to buckets and signs."""
+import numpy as np
+from numba import prange
+
+from .._jit import loop
+from .._scalar.families import multiplied, product61, quotient61, reduced61, widened
+from .._scalar.hashing import side
+
+BLOCK = 16384  # keys that one thread takes at a time
+
+
+@loop
+def multiply_shift(factors, keys, out):
+    """One thread owns a block of keys in every row of `out` (depth, n)."""
+    n = keys.size
+    for task in prange((n + BLOCK - 1) // BLOCK):
+        for d in range(factors.size):
+            factor = factors[d]
+            for i in range(task * BLOCK, min(task * BLOCK + BLOCK, n)):
+                out[d, i] = multiplied(keys[i], factor)
+
+
+@loop
+def polynomial(coefficients, keys, out):
+    """Horner's rule on the residue of each key, plus the last coefficient times its quotient; one thread owns a block of keys."""
+    n = keys.size
+    terms = coefficients.shape[1] - 1
+    for task in prange((n + BLOCK - 1) // BLOCK):
+        for d in range(coefficients.shape[0]):
+            for i in range(task * BLOCK, min(task * BLOCK + BLOCK, n)):
+                residue = reduced61(keys[i])
+                value = coefficients[d, terms - 1]
+                for j in range(terms - 2, -1, -1):
+                    value = reduced61(product61(value, residue) + coefficients[d, j])
+                out[d, i] = reduced61(value + product61(quotient61(keys[i], residue), coefficients[d, terms]))
+
+
+@loop
+def tabulation(tables, keys, out):
+    """Exclusive or of the entries of the eight bytes of a key; one thread owns a block of keys."""
+    n = keys.size
+    for task in prange((n + BLOCK - 1) // BLOCK):
+        for d in range(tables.shape[0]):
+            for i in range(task * BLOCK, min(task * BLOCK + BLOCK, n)):
+                word = np.uint64(0)
+                for j in range(8):
+                    word = word ^ tables[d, j, np.int64((keys[i] >> np.uint64(8 * j)) & np.uint64(0xFF))]
+                out[d, i] = word
+
+
+@loop
+def buckets(words, shift, width, out):
+    """One thread owns each row-major cell of `out`, flat like `words`."""
+    for i in prange(words.size):
+        out[i] = widened(words[i], shift, width)
+
+
+@loop
+def signs(words, out):
+    """One thread owns each row-major cell of `out`, flat like `words`."""
+    for i in prange(words.size):
+        out[i] = side(words[i])
