@@ -115,8 +115,9 @@ def test_collision_probability(name, structure):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("family, k", [(lambda seed: families.polynomial(1, 4, seed), 4), (lambda seed: families.tabulation(1, seed), 3),
-                                       (lambda seed: families.polynomial(1, 2, seed), 2)], ids=["polynomial 4", "tabulation", "polynomial 2"])
+@pytest.mark.parametrize("family, k", [
+    (lambda seed: families.polynomial(1, 4, seed), 4), (lambda seed: families.tabulation(1, seed), 3),
+    (lambda seed: families.polynomial(1, 2, seed), 2)], ids=["polynomial 4", "tabulation", "polynomial 2"])
 def test_signs_of_k_keys_are_independent(family, k):
     """The product of the signs of k keys is 1 for half of the seeds, whatever the keys."""
     trials = 4000
