@@ -7,17 +7,16 @@ programs need.
 import os as _os
 
 from . import crosses, decode, families, files, fit, frame, hashing, linear, lookup, mach, metrics, modelfile, optim, pipeline
-from . import ranker, rerank
-from . import shallow, sizing, sparse, text, votes
+from . import ranker, rerank, shallow, sizing, sparse, text, votes
 from ._jit import enable_cache
 from .files import read_text, read_xc, write_xc
 from .modelfile import load, save
 from .sizing import Plan, plan
 from .sparse import Rows, rows
 
-__all__ = ["LinearClassifier", "MACHClassifier", "Plan", "Rows", "crosses", "decode", "enable_cache", "estimators", "families", "files", "fit",
-           "frame", "hashing", "linear", "load", "lookup", "mach", "metrics", "modelfile", "optim", "pipeline", "plan", "ranker", "read_text",
-           "read_xc", "rerank", "rows", "save", "shallow", "sizing", "sparse", "text", "votes", "write_xc"]
+__all__ = ["LinearClassifier", "MACHClassifier", "Plan", "Rows", "crosses", "decode", "enable_cache", "estimators", "families", "files",
+           "fit", "frame", "hashing", "linear", "load", "lookup", "mach", "metrics", "modelfile", "optim", "pipeline", "plan", "ranker",
+           "read_text", "read_xc", "rerank", "rows", "save", "shallow", "sizing", "sparse", "text", "votes", "write_xc"]
 
 if _os.environ.get("SKETCHXC_CACHE") == "1":
     enable_cache(_os.environ.get("SKETCHXC_CACHE_DIR"))

@@ -28,24 +28,71 @@ def seeds(n, seed):
     return out
 
 
-def mix(keys, seed=0):
+def mix(keys, seed=0, *, out=None):
     """Well mixed 64-bit hash of each key, a bijection for every seed: the finalizer of MurmurHash3 on `key ^ seed`.
 
     keys : integers of any width and shape; negative ones in two's complement.  seed : int.
+    out : None, or a C-contiguous uint64 array of the shape of `keys` to write to; fresh memory takes longer than the hashing.
 
-    Returns uint64, the shape of `keys`.
+    Returns uint64, the shape of `keys`; `out` if given.
 
-    Raises TypeError if `keys` does not hold integers.
+    Raises TypeError if `keys` does not hold integers, ValueError if `out` is of another kind or shape.
 
     >>> import sketchxc.hashing as hashing
     >>> [hex(h) for h in hashing.mix([0, 1, 2])]
     ['0x0', '0xb456bcfc34c2cb2c', '0x3abf2a20650683e7']
     """
     keys = _check.keys(keys)
-    out = np.empty(keys.shape, np.uint64)
+    if out is None:
+        out = np.empty(keys.shape, np.uint64)
+    elif not (isinstance(out, np.ndarray) and out.dtype == np.uint64 and out.dtype.isnative and out.shape == keys.shape
+              and out.flags.c_contiguous and out.flags.writeable):
+        raise ValueError(f"out must be a writable C-contiguous uint64 array of shape {keys.shape}")
     seed = _check.seed(seed)
     with one_if(keys.size < _FEW_KEYS):
         _kernels.mix(keys.reshape(-1), seed, out.reshape(-1))
+    return out
+
+
+def hash_keys(values, seed=0):
+    """64-bit hash of each value of any column: `mix` of integers, booleans and floats, `hash_strings` of texts.
+
+    values : integers or booleans of any width and shape; floats up to 64 bits, where -0.0 counts as 0.0, all NaN as one, and equal numbers
+    of different width are equal; or texts, in any container that `hash_strings` takes. A number never meets its text, and a float meets
+    the integer of the same bits, not of the same value: cast a column to one kind.  seed : int.
+
+    Returns uint64, the shape of `values`.
+
+    Raises TypeError for other kinds, numbers beyond 64 bits and mixed lists, and what `hash_strings` raises.
+
+    >>> import numpy as np, sketchxc.hashing as hashing
+    >>> [hex(h) for h in hashing.hash_keys(["a", "abc"])]
+    ['0xd24ec4f1a98c6e5b', '0x44bc2cf5ad770999']
+    >>> a, b = hashing.hash_keys(np.array([0.0, 2.5], np.float32), 1), hashing.hash_keys([-0.0, 2.5], 1)
+    >>> bool((a == b).all())
+    True
+    """
+    if _strings.pair(values) or isinstance(values, (str, bytes, bytearray)):
+        return hash_strings(values, seed)
+    if isinstance(values, (list, tuple)):
+        kinds = set(map(type, values))
+        if any(issubclass(kind, (str, bytes)) for kind in kinds):
+            return hash_strings(values, seed)
+        found = np.asarray(values, None if values else np.uint64)
+        if found.dtype.kind == "f" and all(issubclass(kind, int) for kind in kinds):  # int64 beside uint64
+            raise TypeError("values must hold integers that one dtype of 64 bits can hold")
+    else:
+        found = np.asarray(values)
+        if found.dtype.kind in "SUOT":
+            return hash_strings(values, seed)
+    if found.dtype.kind in "biu":
+        return mix(found.astype(np.uint8) if found.dtype.kind == "b" else found, seed)
+    if found.dtype.kind != "f" or found.dtype.itemsize > 8:
+        raise TypeError(f"values must hold integers, floats up to 64 bits, booleans or texts, not {found.dtype}")
+    bits = np.ascontiguousarray(found, np.float64).view(np.uint64)
+    out = np.empty(found.shape, np.uint64)
+    with one_if(out.size < _FEW_KEYS):
+        _kernels.mix_floats(bits.reshape(-1), _check.seed(seed), out.reshape(-1))
     return out
 
 
@@ -153,6 +200,27 @@ def murmur3(data, seed=0):
     return np.uint32(_kernels.murmur3(_strings.padded(data), 0, data.size, _seed32(seed)))
 
 
+def murmur3_128(data, seed=0):
+    """128-bit hash (MurmurHash3, x64 variant) of one byte string, for reading what other projects hashed.
+
+    data : bytes, bytearray or another contiguous buffer.
+    seed : int from -2**63 to 2**64 - 1; other libraries take 32 bits, of which the published code fills both halves of the state.
+
+    Returns int, from 0 to 2**128 - 1: the 16 bytes of the digest as a little-endian number.
+
+    Raises TypeError if `data` is not bytes-like.
+
+    Source: Appleby, MurmurHash3.
+
+    >>> import sketchxc.hashing as hashing
+    >>> hashing.murmur3_128(b"abc").to_bytes(16, "little").hex()
+    '6778ad3f3f3f96b4522dca264174a23b'
+    """
+    data = _strings.buffer(data, "data")
+    low, high = _kernels.murmur3_128(_strings.padded(data), 0, data.size, _check.seed(seed))
+    return int(low) | int(high) << 64
+
+
 def hash_strings(texts, seed=0):
     """64-bit hash (xxh64 of the UTF-8 bytes) of each text; one text has one hash, whatever held it.
 
@@ -188,6 +256,22 @@ def murmur3_strings(texts, seed=0):
     return _hashed(texts, _kernels.murmur3_spans, _seed32(seed), np.uint32)
 
 
+def murmur3_128_strings(texts, seed=0):
+    """128-bit hash (MurmurHash3, x64 variant, of the UTF-8 bytes) of each text, for reading what other projects hashed.
+
+    texts : as in `hash_strings`.  seed : as in `murmur3_128`.
+
+    Returns uint64 (n, 2), the low half first.
+
+    Raises what `hash_strings` raises.
+
+    >>> import sketchxc.hashing as hashing
+    >>> [hex(half) for half in hashing.murmur3_128_strings(["abc"])[0]]
+    ['0xb4963f3f3fad7867', '0x3ba2744126ca2d52']
+    """
+    return _hashed(texts, _kernels.murmur3_128_spans, _check.seed(seed), np.uint64, 2)
+
+
 def _flat(keys, name):
     keys = _check.keys(keys, name)
     if keys.ndim != 1:
@@ -199,11 +283,11 @@ def _seed32(seed):
     return np.uint32(_check.integer(seed, "seed", -(2**31), 2**32 - 1) & 0xFFFFFFFF)
 
 
-def _hashed(texts, kernel, seed, dtype):
+def _hashed(texts, kernel, seed, dtype, words=None):
     with one_if(np.size(texts) < _FEW_TEXTS if isinstance(texts, np.ndarray) else True):  # only arrays are converted by kernels
         spans, items = _strings.spans(texts)
     n = len(items) if spans is None else spans[1].size
-    out = np.empty(n, dtype)  # (n,)
+    out = np.empty(n if words is None else (n, words), dtype)
     with one_if(n < _FEW_TEXTS):
         if spans is not None:
             data, starts, stops = spans

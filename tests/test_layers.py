@@ -16,8 +16,8 @@ SOURCES = {path.relative_to(HOME).as_posix(): path.read_text(encoding="utf-8")
 ORDER = ["hashing", "families", "modelfile", "sparse", "text", "metrics", "frame", "optim", "lookup", "decode", "mach", "shallow", "linear",
          "crosses", "votes", "rerank", "files", "sizing", "fit", "ranker", "pipeline", "estimators", "demo", "cli"]
 # Files of the loops import only files to their left.
-CPU_ORDER = ["vector", "hashing", "families", "sparse", "text", "files", "batches", "lookup", "decode", "mach", "shallow", "crosses", "votes",
-             "rerank"]
+CPU_ORDER = ["vector", "hashing", "families", "sparse", "text", "files", "batches", "lookup", "decode", "mach", "shallow", "crosses",
+             "votes", "rerank"]
 SCALARS = ["hashing", "families", "files", "loss", "optim", "crosses"]
 # Helpers, below all public modules: what of the package each may import.
 HELPERS = {"_jit": set(), "_check": set(), "_disk": set(), "_threads": set(), "_memory": set(), "_strings": {"_check", "_cpu.hashing"},

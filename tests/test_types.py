@@ -18,6 +18,7 @@ RETURNS = {
     "hashing": {
         "mix64": ((U64,), types.uint64),
         "splitmix64": ((U64,), types.uint64),
+        "float_key": ((U64,), types.uint64),
         "bucket": ((U64, I64), types.int64),
         "side": ((U64,), types.int64),
         "cell": ((U64, U64, I64), types.int64),
@@ -31,6 +32,10 @@ RETURNS = {
         "murmur3_word": ((U32,), types.uint32),
         "murmur3_block": ((U32, U32), types.uint32),
         "murmur3_end": ((U32, U32), types.uint32),
+        "murmur3_128_first": ((U64,), types.uint64),
+        "murmur3_128_second": ((U64,), types.uint64),
+        "murmur3_128_block": ((U64, U64, U64, U64), types.UniTuple(types.uint64, 2)),
+        "murmur3_128_end": ((U64, U64, U64), types.UniTuple(types.uint64, 2)),
         "official_bucket": ((I64, I64, I64), types.int64),
     },
     "families": {

@@ -3,8 +3,8 @@ import numpy as np
 from numba import prange
 
 from .._jit import c_function, loop, serial, serial_held
-from .._scalar.hashing import (bucket, mix64, murmur3_block, murmur3_end, murmur3_word, official_bucket, rotate64, side, splitmix64,
-                               xxh64_eight, xxh64_end, xxh64_join, xxh64_round, xxh64_tail)
+from .._scalar.hashing import (bucket, float_key, mix64, murmur3_128_block, murmur3_128_end, murmur3_128_first, murmur3_128_second,
+                               murmur3_block, murmur3_end, murmur3_word, official_bucket, rotate64, side, splitmix64, xxh64_eight, xxh64_end, xxh64_join, xxh64_round, xxh64_tail)
 
 BLOCK = 16384  # keys that one thread takes at a time, so that short rows still use every thread
 TASK, LANES = 1024, 64  # texts that one thread takes at a time, and those whose last steps run side by side
@@ -29,6 +29,13 @@ def mix(keys, seed, out):
     """One thread owns each key."""
     for i in prange(keys.size):
         out[i] = mix64(keys[i] ^ seed)
+
+
+@loop
+def mix_floats(bits, seed, out):
+    """Mixed keys of float64 numbers, given by their bits; one thread owns each."""
+    for i in prange(bits.size):
+        out[i] = mix64(float_key(bits[i]) ^ seed)
 
 
 @loop
@@ -146,6 +153,27 @@ def murmur3(data, start, stop, seed):
     return murmur3_end(state, np.uint32((stop - start) & 0xFFFFFFFF))
 
 
+@serial
+def masked(data, start, left):
+    """The 8 bytes from `start` on as a little-endian number, of which the first `left` (0 or less: none, 8 or more: all) are kept."""
+    left = 0 if left < 0 else 8 if left > 8 else left
+    word = load_tail(data, min(start, data.size))
+    return word & (np.uint64(0xFFFFFFFFFFFFFFFF) >> (np.uint64(64 - 8 * left) & np.uint64(63))) if left > 0 else np.uint64(0)
+
+
+@serial
+def murmur3_128(data, start, stop, seed):
+    """Both halves of the 128-bit hash (x64 variant) of data[start:stop]; `data` holds 8 bytes or more."""
+    low = high = seed
+    at = start
+    while at + 16 <= stop:
+        low, high = murmur3_128_block(low, high, load64(data, at), load64(data, at + 8))
+        at += 16
+    low = low ^ murmur3_128_first(masked(data, at, stop - at))
+    high = high ^ murmur3_128_second(masked(data, at + 8, stop - at - 8))
+    return murmur3_128_end(low, high, np.uint64(stop - start))
+
+
 @loop
 def xxh64_spans(data, starts, stops, seed, out):
     """One thread owns a block of spans of the buffer.
@@ -188,6 +216,13 @@ def murmur3_spans(data, starts, stops, seed, out):
     """One thread owns each span of the buffer."""
     for i in prange(starts.size):
         out[i] = murmur3(data, starts[i], stops[i], seed)
+
+
+@loop
+def murmur3_128_spans(data, starts, stops, seed, out):
+    """One thread owns each span of the buffer; `out` is (n, 2), low half first."""
+    for i in prange(starts.size):
+        out[i, 0], out[i, 1] = murmur3_128(data, starts[i], stops[i], seed)
 
 
 @serial_held

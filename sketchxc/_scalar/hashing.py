@@ -27,6 +27,14 @@ def splitmix64(state):
 
 
 @scalar
+def float_key(bits):
+    """Key of a float64 from its bits: 0.0 for both zeros, and one NaN."""
+    size = bits & np.uint64(0x7FFFFFFFFFFFFFFF)
+    key = np.uint64(0x7FF8000000000000) if size > np.uint64(0x7FF0000000000000) else bits
+    return np.uint64(0) if size == np.uint64(0) else key
+
+
+@scalar
 def bucket(mixed, width):
     """Number in [0, width) from the high 32 bits of a mixed key (multiply-shift: no division); width below 2**31."""
     return np.int64(((mixed >> np.uint64(32)) * np.uint64(width)) >> np.uint64(32))
@@ -134,3 +142,34 @@ def official_bucket(label, repetition, width):
     hashed = np.int64(murmur3_end(murmur3_block(np.uint32(repetition), np.uint32(label)), np.uint32(4)))
     signed = hashed - np.int64(4294967296) if hashed > np.int64(2147483647) else hashed
     return signed % width
+
+
+@scalar
+def murmur3_128_first(word):
+    """Scrambled first word of 8 bytes of murmur3's 128-bit variant; 0 stays 0, so an empty tail changes nothing."""
+    return rotate64(word * np.uint64(0x87C37B91114253D5), np.uint64(31)) * np.uint64(0x4CF5AD432745937F)
+
+
+@scalar
+def murmur3_128_second(word):
+    """Scrambled second word of 8 bytes of murmur3's 128-bit variant; 0 stays 0."""
+    return rotate64(word * np.uint64(0x4CF5AD432745937F), np.uint64(33)) * np.uint64(0x87C37B91114253D5)
+
+
+@scalar
+def murmur3_128_block(low, high, first, second):
+    """Both halves of the state of murmur3's 128-bit variant after it took in 16 bytes."""
+    low = rotate64(low ^ murmur3_128_first(first), np.uint64(27)) + high
+    low = low * np.uint64(5) + np.uint64(0x52DCE729)
+    high = rotate64(high ^ murmur3_128_second(second), np.uint64(31)) + low
+    return low, high * np.uint64(5) + np.uint64(0x38495AB5)
+
+
+@scalar
+def murmur3_128_end(low, high, length):
+    """Both halves of the hash from the last state of murmur3's 128-bit variant and the length in bytes (uint64)."""
+    low, high = low ^ length, high ^ length
+    low = low + high
+    low, high = mix64(low), mix64(high + low)
+    low = low + high
+    return low, high + low

@@ -1,4 +1,6 @@
 """Hash functions in plain Python integers: the specification."""
+import struct
+
 MASK = 2**64 - 1
 P1, P2, P3, P4, P5 = 0x9E3779B185EBCA87, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0x85EBCA77C2B2AE63, 0x27D4EB2F165667C5
 
@@ -88,3 +90,28 @@ def official_buckets(labels, repetitions, width):
         hashed = murmur3((label & 0xFFFFFFFF).to_bytes(4, "little"), r)
         return hashed - 2**32 if hashed >= 2**31 else hashed
     return [[signed(label, r) % width for label in labels] for r in range(repetitions)]
+
+
+def float_key(value):
+    if value != value:
+        return 0x7FF8000000000000
+    return 0 if value == 0 else struct.unpack("<Q", struct.pack("<d", value))[0]
+
+
+def murmur3_128(data, seed=0):
+    c1, c2 = 0x87C37B91114253D5, 0x4CF5AD432745937F
+    low = high = seed & MASK
+    whole = len(data) // 16 * 16
+    for at in range(0, whole, 16):
+        first, second = (int.from_bytes(data[at + i:at + i + 8], "little") for i in (0, 8))
+        low ^= _rotate(first * c1 & MASK, 31) * c2 & MASK
+        low = ((_rotate(low, 27) + high) * 5 + 0x52DCE729) & MASK
+        high ^= _rotate(second * c2 & MASK, 33) * c1 & MASK
+        high = ((_rotate(high, 31) + low) * 5 + 0x38495AB5) & MASK
+    low ^= _rotate(int.from_bytes(data[whole:whole + 8], "little") * c1 & MASK, 31) * c2 & MASK
+    high ^= _rotate(int.from_bytes(data[whole + 8:], "little") * c2 & MASK, 33) * c1 & MASK
+    low, high = low ^ len(data), high ^ len(data)
+    low = low + high & MASK
+    low, high = mix(low), mix(low + high)
+    low = low + high & MASK
+    return low | (low + high & MASK) << 64
