@@ -14,7 +14,7 @@ from .sizing import megabytes
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 COPIES = 16      # training queries of a character; the first is its name
 HELD_OUT = 10_000
-TEXT = {"width": 1 << 14, "words": (1, 2), "chars": (3, 3)}
+TEXT = {"size": 0, "bins": 1 << 14, "words": (1, 2), "chars": (3, 3)}
 # 6 x 336 columns are 2,016 and cut into 6 equal tasks; fewer, wider repetitions score the same, more and narrower ones less (measured)
 SETTINGS = {"reps": 6, "buckets": 336, "loss": "softmax", "lr": 120.0, "batch": 32, "epochs": 2}
 EXAMPLES = ("gren hart", "smilling eyes fase", "snwoman without snow", "arow double rihgtwards", "musical cleff g symbol",

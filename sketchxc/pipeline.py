@@ -3,21 +3,23 @@ from typing import NamedTuple
 
 import numpy as np
 
-from . import _check, _disk, files, fit, metrics, modelfile, ranker, sizing, sparse
+from . import _check, _disk, files, fit, metrics, modelfile, ranker, sizing, sparse, text
 
-TEXT_WIDTH = 1 << 18  # cells for hashed words and word pairs
+VOCABULARY = 1 << 20  # tokens at most that have a column of their own
 
 
 class Encoder(NamedTuple):
     """How an input row becomes features.
 
     text : 1 for texts, 0 for rows of numbers.  width : int, columns of the features.
+    vocabulary : uint64 (size,), keys of the tokens that have a column each; the others share the remaining columns, or none.
     weights : float32 (width,), inverse document frequencies; (0,) for rows of numbers that are not counts.
     words_low, words_high, chars_low, chars_high : int, lengths of the n-grams of words, and of characters (0 for none).
     seed : int, of the token hash.
     """
     text: int
     width: int
+    vocabulary: np.ndarray
     weights: np.ndarray
     words_low: int
     words_high: int
@@ -49,17 +51,22 @@ def row_encoder(x):
     lengths = np.sqrt(np.diff(squares[x.indptr]))
     counts = lengths.size and abs(np.median(lengths) - 1) > 1e-3 and x.values.min(initial=0) >= 0
     weights = _rarity(x) if counts else np.empty(0, np.float32)
-    return Encoder(0, x.width, weights, 0, 0, 0, 0, 0)
+    return Encoder(0, x.width, np.empty(0, np.uint64), weights, 0, 0, 0, 0, 0)
 
 
-def text_encoder(texts, *, width=TEXT_WIDTH, words=(1, 2), chars=None, seed=0):
+def text_encoder(texts, *, size=VOCABULARY, bins=0, words=(1, 1), chars=None, seed=0):
     """Encoder for texts, and the features of the texts it is fitted on.
 
-    texts : list of str.  width : int, cells that tokens are hashed into.  words, chars : (shortest, longest) n-grams; chars may be None.
+    texts : list of str.  size : int, most frequent tokens that get a column each.  bins : int, columns that all other tokens are hashed
+    into; with 0 they are left out.  words, chars : (shortest, longest) n-grams; chars may be None.
     Features are log(1 + count) times the smoothed inverse document frequency log((1 + n) / (1 + df)) + 1, scaled to length 1.
-    Returns (Encoder, Rows)."""
+    Returns (Encoder, Rows).  Raises ValueError if there is no token and no bin."""
+    known = text.vocabulary(texts, size, words=words, chars=chars, seed=seed) if size else np.empty(0, np.uint64)
+    width = known.size + bins
+    if not width:
+        raise ValueError("texts must hold at least one word")
     low, high = chars or (0, 0)
-    encoder = Encoder(1, width, np.ones(width, np.float32), *words, low, high, seed)
+    encoder = Encoder(1, width, known, np.ones(width, np.float32), *words, low, high, seed)
     counts = _token_counts(encoder, texts)
     encoder = encoder._replace(weights=_rarity(counts))
     return encoder, _weighted(encoder, counts)
@@ -145,7 +152,8 @@ def train(data, labels, *, names=None, kind="best", validation=0.0, seed=0, thre
         encoder = row_encoder(data)
         x = encode(encoder, data)
     else:
-        encoder, x = text_encoder(data, seed=seed)
+        words = (1, 2) if kind in ("mach", "linear") else (1, 1)  # rankers pair the words themselves
+        encoder, x = text_encoder(data, words=words, seed=seed)
     size = {"nonzeros": int(x.indices.size * len(kept) / n), "seed": seed, "threads": threads}
     if kind in ("mach", "linear"):
         single = bool(np.diff(labels.indptr).max() == 1)
@@ -212,9 +220,9 @@ def label_names(classifier):
 
 
 def _token_counts(encoder, texts):
-    from . import text
     chars = (encoder.chars_low, encoder.chars_high) if encoder.chars_low else None
-    return text.hash_texts(texts, encoder.width, words=(encoder.words_low, encoder.words_high), chars=chars, seed=encoder.seed)
+    return text.lookup_texts(texts, encoder.vocabulary, bins=encoder.width - encoder.vocabulary.size,
+                             words=(encoder.words_low, encoder.words_high), chars=chars, seed=encoder.seed)
 
 
 def _rarity(counts):
@@ -228,6 +236,6 @@ def _weighted(encoder, counts):
     return sparse.normalize(sparse.scale_columns(logs, encoder.weights, check=False))
 
 
-modelfile.register(Encoder, text=int, width=int, weights=(np.float32, 1), words_low=int, words_high=int, chars_low=int, chars_high=int,
+modelfile.register(Encoder, text=int, width=int, vocabulary=(np.uint64, 1), weights=(np.float32, 1), words_low=int, words_high=int, chars_low=int, chars_high=int,
                    seed=int)
 modelfile.register(Classifier, names=(np.uint8, 1), name_offsets=(np.int64, 1), how=str)

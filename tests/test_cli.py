@@ -226,10 +226,20 @@ def test_encoders_keep_rows_at_length_one():
     assert rows.values.tolist() == [pytest.approx(0.6), pytest.approx(0.8), -1]
     with pytest.raises(ValueError, match="3 columns as in training, not 4"):
         pipeline.encode(encoder, np.ones((1, 4), np.float32))
-    encoder, rows = pipeline.text_encoder(["one two", "two three", "!"], width=64)
+    encoder, rows = pipeline.text_encoder(["one two", "two three", "!"], bins=64)
+    assert encoder.vocabulary.size == 3 and encoder.width == rows.width == 67
     lengths = np.add.reduceat(rows.values**2, rows.indptr[:-2])
     assert lengths == pytest.approx(1, abs=1e-6)
     assert pipeline.encode(encoder, ["one two"]).values.tolist() == rows.values[:rows.indptr[1]].tolist()
+    assert rows.indices.max() < 3 <= pipeline.encode(encoder, ["four"]).indices[0]
+
+
+def test_encoders_of_texts_need_a_word():
+    with pytest.raises(ValueError, match="at least one word"):
+        pipeline.text_encoder(["!", ""])
+    encoder, rows = pipeline.text_encoder(["one two", "two"], size=1)
+    assert rows.width == 1 and rows.indices.tolist() == [0, 0]  # "two" is the more frequent word, "one" is left out
+    assert pipeline.encode(encoder, ["one"]).indices.size == 0
 
 
 def test_counts_are_weighted_by_rarity_and_unit_rows_are_not():
