@@ -4,7 +4,8 @@ from numba import prange
 
 from .._jit import c_function, loop, serial, serial_held
 from .._scalar.hashing import (bucket, float_key, mix64, murmur3_128_block, murmur3_128_end, murmur3_128_first, murmur3_128_second,
-                               murmur3_block, murmur3_end, murmur3_word, official_bucket, rotate64, side, splitmix64, xxh64_eight, xxh64_end, xxh64_join, xxh64_round, xxh64_tail)
+                               murmur3_block, murmur3_end, murmur3_word, official_bucket, rotate64, side, splitmix64, xxh64_eight,
+                               xxh64_end, xxh64_join, xxh64_round, xxh64_tail)
 
 BLOCK = 16384  # keys that one thread takes at a time, so that short rows still use every thread
 TASK, LANES = 1024, 64  # texts that one thread takes at a time, and those whose last steps run side by side
