@@ -1,8 +1,8 @@
 """sketchxc: extreme classification in log memory, on plain NumPy arrays with Numba kernels.
 
-The modules are the domains: `hashing`, `families`, `sketch`, `sketchbytes`, `rowsketch`, `sparse`, `text`, `metrics`, `optim`, `lookup`,
-`decode`, `mach`, `shallow`, `linear`, `crosses`, `votes`, `rerank`, `ranker`, `files`, `modelfile`, `sizing`, `fit`, `pipeline`, `frame`. The names below are those that most
-programs need.
+The modules are the domains: `hashing`, `families`, `sketch`, `sketchbytes`, `rowsketch`, `heavy`, `sparse`, `text`, `metrics`, `optim`,
+`lookup`, `decode`, `mach`, `shallow`, `linear`, `crosses`, `votes`, `rerank`, `ranker`, `files`, `modelfile`, `sizing`, `fit`, `pipeline`,
+`frame`. The names below are those that most programs need.
 """
 import os as _os
 
@@ -15,9 +15,9 @@ from .sizing import Plan, plan
 from .sparse import Rows, rows
 
 __all__ = ["LinearClassifier", "MACHClassifier", "Plan", "Rows", "crosses", "decode", "enable_cache", "estimators", "families", "files",
-           "fit", "frame", "hashing", "heavy", "linear", "load", "lookup", "mach", "metrics", "modelfile", "optim", "pipeline", "plan", "ranker",
-           "read_text", "read_xc", "rerank", "rows", "rowsketch", "save", "shallow", "sizing", "sketch", "sketchbytes", "sparse", "text",
-           "votes", "write_xc"]
+           "fit", "frame", "hashing", "heavy", "linear", "load", "lookup", "mach", "metrics", "modelfile", "optim", "pipeline", "plan",
+           "ranker", "read_text", "read_xc", "rerank", "rows", "rowsketch", "save", "shallow", "sizing", "sketch", "sketchbytes",
+           "sparse", "text", "votes", "write_xc"]
 
 if _os.environ.get("SKETCHXC_CACHE") == "1":
     enable_cache(_os.environ.get("SKETCHXC_CACHE_DIR"))
