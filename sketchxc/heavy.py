@@ -1,8 +1,8 @@
 """Heavy hitters: the most frequent keys of a stream in a fixed number of counters, with bounds that hold for every key and not only likely.
 
-Misra-Gries counts are never above the truth, SpaceSaving counts never below, and both are off by a share of the total of 1 / capacity at
-most. Misra-Gries is the faster one, SpaceSaving holds exactly `capacity` keys. Both merge, also those of unlike sizes. Counts are not
-negative: for streams with deletions see `sketch.count_sketch`. What is held depends on the order of the stream, the bounds do not.
+The true count of a key lies between its lower and its upper bound, which are a share of the total of 1 / capacity apart at most, and equal
+for keys that were held from their first occurrence on. Misra-Gries is the faster one, SpaceSaving holds exactly `capacity` keys. Both
+merge, also those of unlike sizes. Which keys are held depends on the order of the stream; that the bounds hold does not.
 """
 import math
 from typing import NamedTuple
@@ -19,9 +19,11 @@ _USED, _OFFSET, _TOTAL = range(3)
 
 
 class MisraGries(NamedTuple):
-    """table : uint64 (slots, 2), keys and their counts, 0 in empty slots.  totals : int64 (3,), keys held, what was subtracted from all
-    counts, sum of all counts added.  seed : int, of the places of the keys.  capacity : int, counters that the bound speaks of."""
+    """table : uint64 (slots, 2), keys and upper bounds of their counts, 0 in empty slots.  errors : int64 (slots + 1,), what a key may have
+    lost before it was held.  totals : int64 (3,), keys held, what a key that is not held may have lost, sum of all counts added.
+    seed : int, of the places of the keys.  capacity : int, counters that the bound speaks of."""
     table: np.ndarray
+    errors: np.ndarray
     totals: np.ndarray
     seed: int
     capacity: int
@@ -55,10 +57,10 @@ def capacity_for(error):
 def misra_gries(capacity, *, seed=0):
     """Empty Misra-Gries summary.
 
-    capacity : int, counters, 1 to 2**28; up to twice as many keys are held, in 43 to 86 bytes a counter.  seed : int, of the places of
-    keys in the table, for streams whose author knows the hash.
+    capacity : int, counters, 1 to 2**28; up to twice as many keys are held, in 64 to 128 bytes a counter.
+    seed : int, of the places of keys in the table, for streams whose author knows the hash.
 
-    Returns MisraGries. With N the total and M the sum of the counts still held, `true - (N - M) / (capacity + 1) <= lower <= true`.
+    Returns MisraGries. With N the total, `upper - N / (capacity + 1) <= lower <= true <= upper`.
 
     Source: Misra & Gries 1982; Agarwal et al. 2012, "Mergeable summaries"; subtraction for many keys at a time as in Anderson et al. 2017.
 
@@ -71,7 +73,7 @@ def misra_gries(capacity, *, seed=0):
     """
     capacity = _check.integer(capacity, "capacity", 1, _MOST)
     slots = 1 << max(2, (8 * capacity // 3 - 1).bit_length() if capacity > 1 else 2)  # 3/4 full at most
-    return MisraGries(np.zeros((slots, 2), np.uint64), np.zeros(3, np.int64), int(_check.seed(seed)), capacity)
+    return MisraGries(np.zeros((slots, 2), np.uint64), np.zeros(slots + 1, np.int64), np.zeros(3, np.int64), int(_check.seed(seed)), capacity)
 
 
 def space_saving(capacity, *, seed=0):
@@ -160,17 +162,16 @@ def bounds(summary, keys):
     >>> words = heavy.misra_gries(1)
     >>> heavy.add(words, [1, 1, 1, 2, 2, 3])
     >>> [part.tolist() for part in heavy.bounds(words, [1, 2, 4])]
-    [[1, 0, 0], [3, 2, 2]]
+    [[3, 0, 0], [3, 2, 2]]
     """
     _known(summary)
     keys = _keys(keys)
-    counts = np.empty(keys.size, np.int64)
+    counts, errors = np.empty(keys.size, np.int64), np.empty(keys.size, np.int64)
     with one_if(keys.size < _FEW):
         if isinstance(summary, MisraGries):
-            _kernels.lookup(summary.table, np.uint64(summary.seed), keys, counts)
-            return counts, counts + summary.totals[_OFFSET]
-        errors = np.empty(keys.size, np.int64)
-        _kernels.held(summary.nodes, summary.places, np.uint64(summary.seed), keys, counts, errors)
+            _kernels.lookup(summary.table, summary.errors, np.uint64(summary.seed), keys, counts, errors)
+        else:
+            _kernels.held(summary.nodes, summary.places, np.uint64(summary.seed), keys, counts, errors)
     missing = errors < 0
     counts[missing] = error(summary)
     return np.where(missing, 0, counts - errors), counts
@@ -181,8 +182,8 @@ def top_k(summary, k):
 
     summary : MisraGries or SpaceSaving.  k : int, how many.
 
-    Returns (keys, lower, upper): uint64 and int64 (m,), m at most k, by descending count (lower for MisraGries, upper for SpaceSaving), of
-    equal ones by the key. A key that is not among them may be as frequent as its bounds overlap: `lower[i] >= upper[j]` is sure.
+    Returns (keys, lower, upper): uint64 and int64 (m,), m at most k, by descending upper bound, of equal ones by descending lower bound,
+    then by the key. A key that is not among them may be as frequent as one whose bounds overlap its own: `lower[i] >= upper[j]` is sure.
 
     Raises TypeError or ValueError for a bad `k`.
 
@@ -247,20 +248,23 @@ def merge(a, b):
     whole = total(a) + total(b)
     if whole >= 2**63:
         raise OverflowError(f"the total must stay below 2**63, not become {whole}")
+    keys = np.union1d(_held(a)[0], _held(b)[0])
+    (lower_a, upper_a), (lower_b, upper_b) = bounds(a, keys), bounds(b, keys)
+    upper = upper_a + upper_b
+    errors = upper - lower_a - lower_b
+    order = np.lexsort((keys, -upper))
     if isinstance(a, MisraGries):
         out = misra_gries(min(a.capacity, b.capacity), seed=a.seed)
-        for part in (a, b):
-            keys, lower, _ = _held(part)
-            _add(out, keys, lower)
-        out.totals[_OFFSET] += a.totals[_OFFSET] + b.totals[_OFFSET]
+        offset = error(a) + error(b)
+        if keys.size > 2 * out.capacity:
+            offset = upper[order[out.capacity]]
+        order = order[upper[order] > offset]
+        out.totals[:_TOTAL] = order.size, offset
+        _kernels.fill(out.table, out.errors, np.uint64(out.seed), keys[order], upper[order].view(np.uint64), errors[order])
     else:
         out = space_saving(min(a.nodes.shape[0], b.nodes.shape[0]), seed=a.seed)
-        keys = np.union1d(_held(a)[0], _held(b)[0])
-        (lower_a, upper_a), (lower_b, upper_b) = bounds(a, keys), bounds(b, keys)
-        lower, upper = lower_a + lower_b, upper_a + upper_b
-        order = np.lexsort((keys, -upper))[:out.nodes.shape[0]]
-        _kernels.replace(out.nodes, out.slots, out.places, out.totals, np.uint64(out.seed), keys[order], upper[order],
-                         (upper - lower)[order])
+        order = order[:out.nodes.shape[0]]
+        _kernels.replace(out.nodes, out.slots, out.places, out.totals, np.uint64(out.seed), keys[order], upper[order], errors[order])
     out.totals[_TOTAL] = whole
     return out
 
@@ -268,7 +272,7 @@ def merge(a, b):
 def _add(summary, keys, counts):
     seed = np.uint64(summary.seed)
     if isinstance(summary, MisraGries):
-        _kernels.add(summary.table, summary.totals, seed, summary.capacity, keys, counts)
+        _kernels.add(summary.table, summary.errors, summary.totals, seed, summary.capacity, keys, counts)
     else:
         _kernels.replace(summary.nodes, summary.slots, summary.places, summary.totals, seed, keys, counts, np.empty(0, np.int64))
 
@@ -278,8 +282,8 @@ def _held(summary):
     _known(summary)
     if isinstance(summary, MisraGries):
         full = summary.table[:, 1] > 0
-        lower = summary.table[full, 1].astype(np.int64)
-        return summary.table[full, 0], lower, lower + summary.totals[_OFFSET]
+        upper = summary.table[full, 1].astype(np.int64)
+        return summary.table[full, 0], upper - summary.errors[:-1][full], upper
     nodes = summary.nodes[:summary.totals[_USED]]
     upper = nodes[:, 1].astype(np.int64)
     return nodes[:, 0].copy(), upper - nodes[:, 2].astype(np.int64), upper

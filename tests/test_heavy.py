@@ -35,7 +35,8 @@ def check_bounds(summary, truth, capacity):
         assert 0 <= low <= truth.get(key, 0) <= high and high - low <= heavy.error(summary)
     assert heavy.total(summary) == total
     if isinstance(summary, heavy.MisraGries):
-        assert heavy.error(summary) * (capacity + 1) <= total - sum(everything(summary)[1])
+        left = sum(high - heavy.error(summary) for high in everything(summary)[2])
+        assert heavy.error(summary) * (capacity + 1) <= total - left
     else:
         assert heavy.error(summary) * capacity <= total
         assert all(high * capacity <= truth.get(key, 0) * capacity + total for key, high in zip(keys, upper.tolist()))
@@ -52,7 +53,10 @@ def test_misra_gries_twin(stream, capacity, seed):
     heavy.add(summary, keys, counts)
     twin.add(keys.tolist(), counts.tolist())
     found = everything(summary)
-    assert dict(zip(*found[:2])) == twin.counts and found[0] == sorted(twin.counts, key=lambda key: (-twin.counts[key], key))
+    upper = {key: count + twin.offset for key, count in twin.counts.items()}
+    lower = {key: upper[key] - twin.errors[key] for key in upper}
+    assert dict(zip(found[0], found[2])) == upper and dict(zip(found[0], found[1])) == lower
+    assert found[0] == sorted(upper, key=lambda key: (-upper[key], -lower[key], key))
     assert (heavy.error(summary), heavy.total(summary)) == (twin.offset, twin.total)
     check_bounds(summary, naive.truth(keys.tolist(), counts.tolist()), capacity)
 
@@ -126,7 +130,9 @@ def test_a_skewed_stream(make):
     lower, upper = heavy.bounds(summary, values)
     assert (lower <= counts).all() and (counts <= upper).all() and heavy.error(summary) <= n // capacity
     best = values[np.argsort(-counts, kind="stable")[:5]]
-    assert heavy.top_k(summary, 5)[0].tolist() == best.tolist()
+    few = 5 if n > 2_000 else 1
+    assert heavy.top_k(summary, few)[0].tolist() == best[:few].tolist()
+    assert all(part[0] == counts.max() for part in heavy.top_k(summary, 1)[1:])  # exact: held from the beginning on
     assert heavy.error(summary) > 0  # the stream did not fit
 
 

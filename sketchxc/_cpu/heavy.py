@@ -19,13 +19,13 @@ def probe(table, key, seed):
 
 
 @serial
-def smallest_with(counts, wanted):
-    """Smallest number that at most `wanted` of the counts exceed, by bisection: a pass over them is a few vector instructions."""
-    low, high = np.uint64(0), np.uint64(0)
+def smallest_with(counts, low, wanted):
+    """Smallest number from `low` on that at most `wanted` of the counts exceed, by bisection: a pass over them is a few vector steps."""
+    high = low
     for i in range(counts.size):
         high = counts[i] if counts[i] > high else high
     while low < high:
-        middle = (low + high) >> np.uint64(1)
+        middle = low + ((high - low) >> np.uint64(1))
         above = 0
         for i in range(counts.size):
             above += 1 if counts[i] > middle else 0
@@ -35,52 +35,75 @@ def smallest_with(counts, wanted):
 
 
 @serial
-def purge(table, used, capacity, seed):
-    """Subtract one number from all counts, the smallest that leaves `capacity` of them positive or fewer; returns it and how many are left.
-
-    More than `capacity` counters lose the whole of it, which is what the bound of Misra and Gries rests on. One thread owns the table."""
-    keys, counts = np.empty(used + 1, np.uint64), np.empty(used + 1, np.uint64)
-    n = 0
-    for slot in range(table.shape[0]):
-        keys[n], counts[n] = table[slot, 0], table[slot, 1]
-        n += 1 if table[slot, 1] != np.uint64(0) else 0
-        table[slot, 1] = np.uint64(0)
-    cut = smallest_with(counts[:used], capacity)
-    left = 0
-    for i in range(used):
-        keys[left], counts[left] = keys[i], counts[i]
-        left += 1 if counts[i] > cut else 0
-    for i in range(left):
+def fill(table, errors, seed, keys, counts, key_errors):
+    """Put distinct keys into an empty table. One thread owns the table."""
+    for i in range(keys.size):
         slot = probe(table, keys[i], seed)
         table[slot, 0] = keys[i]
-        table[slot, 1] = counts[i] - cut
-    return cut, left
+        table[slot, 1] = counts[i]
+        errors[slot] = key_errors[i]
 
 
 @serial
-def add(table, totals, seed, capacity, keys, counts):
-    """Add the counts (none: 1 each) of keys in their order; purge where more than 2 * capacity keys are held. One thread owns the table."""
-    used, offset, total = totals[USED], totals[OFFSET], totals[TOTAL]
+def purge(table, errors, used, offset, capacity, seed):
+    """Raise the offset to the smallest number that leaves `capacity` counts above it or fewer, and drop the others; returns it and how many
+    are left.
+
+    More than `capacity` counters lose the whole difference, which is what the bound of Misra and Gries rests on. One thread owns the table.
+    """
+    keys, counts, kept = np.empty(used + 1, np.uint64), np.empty(used + 1, np.uint64), np.empty(used + 1, np.int64)
+    n = 0
+    for slot in range(table.shape[0]):
+        keys[n], counts[n], kept[n] = table[slot, 0], table[slot, 1], errors[slot]
+        n += 1 if table[slot, 1] != np.uint64(0) else 0
+        table[slot, 1] = np.uint64(0)
+    offset = smallest_with(counts[:used], offset, capacity)
+    left = 0
+    for i in range(used):
+        keys[left], counts[left], kept[left] = keys[i], counts[i], kept[i]
+        left += 1 if counts[i] > offset else 0
+    fill(table, errors, seed, keys[:left], counts[:left], kept[:left])
+    return offset, left
+
+
+@serial
+def add(table, errors, totals, seed, capacity, keys, counts):
+    """Add the counts (none: 1 each) of keys in their order; purge where more than 2 * capacity keys are held. One thread owns the table.
+
+    Counts are kept with the offset on top, so that a purge subtracts nothing; the last entry of `errors` belongs to no slot."""
+    used, offset, total = totals[USED], np.uint64(totals[OFFSET]), totals[TOTAL]
+    nowhere = np.uint64(table.shape[0])
     for i in range(keys.size):
         count = counts[i] if counts.size else np.int64(1)
         slot = probe(table, keys[i], seed)
         held = table[slot, 1]
-        # Written whether new or not: whether a key is new is a coin toss, and a mispredicted branch costs more than the store.
+        new = held == np.uint64(0) and count > 0
+        # Written whether new or not: whether a key is new is a coin toss, and a mispredicted branch costs more than the stores.
         table[slot, 0] = keys[i]
-        table[slot, 1] = held + np.uint64(count)
-        used += 1 if held == np.uint64(0) and count > 0 else 0
+        table[slot, 1] = held + np.uint64(count) + (offset if new else np.uint64(0))
+        errors[slot if new else nowhere] = np.int64(offset)
+        used += 1 if new else 0
         total += count
         if used > 2 * capacity:
-            cut, used = purge(table, used, capacity, seed)
-            offset += np.int64(cut)
-    totals[USED], totals[OFFSET], totals[TOTAL] = used, offset, total
+            offset, used = purge(table, errors, used, offset, capacity, seed)
+    totals[USED], totals[OFFSET], totals[TOTAL] = used, np.int64(offset), total
 
 
 @loop
-def lookup(table, seed, keys, out):
-    """Count of each key, 0 if it is not held; one thread owns each key."""
+def lookup(table, errors, seed, keys, counts, found):
+    """Count and error of each key, 0 and -1 if it is not held; one thread owns each key."""
     for i in prange(keys.size):
-        out[i] = np.int64(table[probe(table, keys[i], seed), 1])
+        slot = probe(table, keys[i], seed)
+        counts[i] = np.int64(table[slot, 1])
+        found[i] = errors[slot] if counts[i] > 0 else np.int64(-1)
+
+
+@serial
+def first_places(table, seed, keys, places):
+    """Place of the first of `keys` in each slot of the table that holds one of them; the others stay. One thread owns everything."""
+    for i in range(keys.size - 1, -1, -1):
+        slot = probe(table, keys[i], seed)
+        places[slot] = i if table[slot, 1] != np.uint64(0) else places[slot]
 
 
 @serial

@@ -3,12 +3,14 @@
 
 class MisraGries:
     def __init__(self, capacity):
-        self.capacity, self.counts, self.offset, self.total = capacity, {}, 0, 0
+        self.capacity, self.counts, self.errors, self.offset, self.total = capacity, {}, {}, 0, 0
 
     def add(self, keys, counts=None):
         for key, count in zip(keys, [1] * len(keys) if counts is None else counts):
+            if count and key not in self.counts:
+                self.counts[key], self.errors[key] = 0, self.offset
             if count:
-                self.counts[key] = self.counts.get(key, 0) + count
+                self.counts[key] += count
                 self.total += count
             if len(self.counts) > 2 * self.capacity:
                 cut = sorted(self.counts.values(), reverse=True)[self.capacity]
