@@ -236,6 +236,6 @@ def _weighted(encoder, counts):
     return sparse.normalize(sparse.scale_columns(logs, encoder.weights, check=False))
 
 
-modelfile.register(Encoder, text=int, width=int, vocabulary=(np.uint64, 1), weights=(np.float32, 1), words_low=int, words_high=int, chars_low=int, chars_high=int,
-                   seed=int)
+modelfile.register(Encoder, text=int, width=int, vocabulary=(np.uint64, 1), weights=(np.float32, 1), words_low=int, words_high=int,
+                   chars_low=int, chars_high=int, seed=int)
 modelfile.register(Classifier, names=(np.uint8, 1), name_offsets=(np.int64, 1), how=str)

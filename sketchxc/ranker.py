@@ -1,23 +1,28 @@
 """The default classifier: labels voted for by one pass of counting, re-ranked by low-rank factors, joined by weights from held-out rows.
 
-Votes (`votes`) give every row a shortlist; factors (`rerank`) and, where it is small, a linear MACH model (`mach`) score the labels on it.
-How much each counts is learnt on rows that none of them has seen, and so is the probability that a score stands for.
+Votes (`votes`) give every row a shortlist; factors (`rerank`) and, where they are small, a linear MACH model (`mach`) and the nearest
+training rows (`neighbours`) score the labels on it. How much each counts is learnt on rows that none of them has seen, and so is the
+probability that a score stands for.
 """
 from typing import NamedTuple
 
 import numpy as np
 
-from . import _check, crosses, decode, fit, mach, metrics, modelfile, rerank, sizing, sparse, votes
+from . import _check, crosses, decode, fit, mach, metrics, modelfile, neighbours, rerank, sizing, sparse, votes
 from .crosses import Crosses
 from .mach import Mach
+from .neighbours import Neighbours
 from .rerank import PackedFactors
 from .votes import Votes
 
 BLOCK = 8192  # rows scored at a time
 NEAR = 20  # best voted labels of a training row, from which its hard negatives are drawn
 FLOOR = 1e-3  # added to the votes before the logarithm
+NEAR_FLOOR = 3e-3  # the same for the votes of the nearest rows
 SMALL_SET = 50_000  # rows up to which the parts are trained anew on all rows once their weights are known
 SMALL_MACH = 32 << 20  # bytes up to which a linear MACH model takes part
+SMALL_INDEX = 16 << 20  # bytes up to which the nearest rows take part: on large sets they add little (.1 point on titles, 1 point on tags)
+PARTS = 4  # votes, factors, MACH, nearest rows
 
 
 # kind -> top, keep, threshold, dim, reps: chosen on validation rows of the titles set for accuracy against bytes
@@ -31,6 +36,7 @@ class Settings(NamedTuple):
     top : columns of a row that are paired into crosses.  keep : labels kept per feature.  threshold : smallest weight kept.
     shortlist : labels re-ranked per row.
     dim, reps, epochs, lr, near, far : of the factors; reps 0 leaves them out.  mach : sizing.Plan, or None.
+    neighbours : bool, whether the nearest rows take part.
     held : rows held out for the weights.  seed : int.  model_bytes : int, forecast.  one_vs_all_bytes : int.  seconds : float, forecast.
     """
     kind: str
@@ -45,6 +51,7 @@ class Settings(NamedTuple):
     near: int
     far: int
     mach: object
+    neighbours: bool
     held: int
     seed: int
     model_bytes: int
@@ -57,6 +64,8 @@ class Settings(NamedTuple):
             parts.append(f"factors of {self.reps} x {self.dim} columns, {self.epochs} epochs")
         if self.mach is not None:
             parts.append(f"MACH R={self.mach.reps} B={self.mach.buckets}")
+        if self.neighbours:
+            parts.append("nearest rows")
         size = sizing.megabytes(self.model_bytes)
         return "\n".join([f"model      {self.kind}: {'; '.join(parts)}",
                           f"training   weights fitted on {self.held:,} held-out rows, seed {self.seed}",
@@ -67,8 +76,9 @@ class Settings(NamedTuple):
 class Ranker(NamedTuple):
     """The trained classifier.
 
-    crosses : Crosses.  votes : Votes.  factors : PackedFactors or None.  mach : Mach or None.
-    weights : float64 (3,), of the logarithm of the votes, of the factors' score and of MACH's mean log-probability.
+    crosses : Crosses.  votes : Votes.  factors : PackedFactors or None.  mach : Mach or None.  neighbours : Neighbours or None.
+    weights : float64 (4,), of the logarithm of the votes, of the factors' score, of MACH's mean log-probability and of the logarithm of the
+    nearest rows' votes.
     calibration : float64 (2,), slope and offset: the probability of a label is sigmoid(slope * score + offset).
     shortlist : int, labels re-ranked per row.  power : float, of a feature's value in its votes.
     """
@@ -76,6 +86,7 @@ class Ranker(NamedTuple):
     votes: Votes
     factors: object
     mach: object
+    neighbours: object
     weights: np.ndarray
     calibration: np.ndarray
     shortlist: int
@@ -93,13 +104,14 @@ def settings(rows, features, labels, *, nonzeros, kind="best", seed=0, threads=1
     if kind == "best":
         part = sizing.plan(rows, features, labels, 1 << 40, nonzeros=nonzeros, seed=seed, threads=threads)
         part = part if part.model_bytes <= SMALL_MACH else None
+    near = kind == "best" and 8 * nonzeros <= SMALL_INDEX
     top, keep, threshold, dim, reps = KINDS[kind]
     epochs = int(np.clip(round(4 * (100_000 / rows) ** 0.5), 4, 12))
     entries = min(1.5 * nonzeros, features * keep)  # of the kept lists, as seen on the sets of benchmarks/README.md
-    size = 3 * entries + (reps * dim * (features + labels)) + (part.model_bytes if part else 0)
+    size = 3 * entries + (reps * dim * (features + labels)) + (part.model_bytes if part else 0) + 8 * nonzeros * near
     # Seconds per nonzero, per row of a pass and per row of the shortlists, as measured on one core.
     seconds = (nonzeros * 1.5e-6 + rows * epochs * 1.5e-6 * reps + rows * 1e-5 * (reps > 0)) / threads + (part.seconds if part else 0)
-    return Settings(kind, top, keep, threshold, min(100, labels), dim, reps, epochs, 0.35, 4, 16, part,
+    return Settings(kind, top, keep, threshold, min(100, labels), dim, reps, epochs, 0.35, 4, 16, part, near,
                     min(20_000, max(1, rows // (5 if rows < 6000 else 8 if rows < 160_000 else 20))), seed, int(size), one_vs_all, seconds)
 
 
@@ -125,9 +137,10 @@ def train(x, labels, chosen, *, progress=None):
     hits = metrics.hits(shortlist, held_labels)
     model = model._replace(weights=_fit_weights(features, shortlist >= 0, hits, _present(model)))
     model = model._replace(calibration=_fit_calibration(_joined(features, model.weights, shortlist), shortlist >= 0, hits))
-    if n > SMALL_SET:
-        counts = votes.merge(counts, votes.count(held_wide, held_labels, check=False))  # counts are additive: the held-out rows join
-        return model._replace(votes=_votes(counts, expected, chosen))
+    if n > SMALL_SET:  # counts are additive: the held-out rows join
+        counts = votes.merge(counts, votes.count(held_wide, held_labels, check=False))
+        near = neighbours.index(x, labels, check=False) if chosen.neighbours else None
+        return model._replace(votes=_votes(counts, expected, chosen), neighbours=near)
     pairs = crosses.find(x, top=chosen.top, seed=chosen.seed, check=False)
     wide = crosses.cross(pairs, x, check=False)
     again = _parts(pairs, votes.count(wide, labels, check=False), (expected, power), x, wide, labels, chosen, lambda share, line: None)
@@ -187,13 +200,14 @@ def _parts(pairs, counts, votes_settings, x, wide, labels, chosen, progress):
     """The parts trained on given rows, with their weights still unknown."""
     expected, power = votes_settings
     made = _votes(counts, expected, chosen)
-    model = Ranker(pairs, made, None, None, np.array([1.0, 0.0, 0.0]), np.array([1.0, 0.0]), chosen.shortlist, power)
+    near = neighbours.index(x, labels, check=False) if chosen.neighbours else None
+    model = Ranker(pairs, made, None, None, near, np.eye(PARTS)[0], np.array([1.0, 0.0]), chosen.shortlist, power)
     if chosen.mach is not None:
         part = fit.untrained(chosen.mach, x.width, labels.width)
         fit.fit(part, chosen.mach, x, labels)
         model = model._replace(mach=part)
     if chosen.reps:
-        near, _ = votes.candidates(made, wide, min(NEAR, labels.width), power=power, check=False)
+        hard, _ = votes.candidates(made, wide, min(NEAR, labels.width), power=power, check=False)
         progress(0.15, "shortlists")
         factors = rerank.init(x.width, labels.width, dim=chosen.dim, reps=chosen.reps, seed=chosen.seed)
         state = rerank.slots(factors)
@@ -201,7 +215,7 @@ def _parts(pairs, counts, votes_settings, x, wide, labels, chosen, progress):
         for epoch in range(chosen.epochs):
             first, last = (chosen.lr * (1 - e / chosen.epochs) for e in (epoch, epoch + 1))
             order = rng.permutation(x.indptr.size - 1)
-            loss = rerank.train(factors, state, x, labels, near, order, lr=first, last_lr=last, near=chosen.near, far=chosen.far,
+            loss = rerank.train(factors, state, x, labels, hard, order, lr=first, last_lr=last, near=chosen.near, far=chosen.far,
                                 seed=chosen.seed + epoch, check=False)
             progress(0.6 / chosen.epochs, f"factors, loss {loss:.3f}")
         model = model._replace(factors=rerank.pack(factors))
@@ -213,24 +227,26 @@ def _votes(counts, expected, chosen):
 
 
 def _present(model):
-    """Which of the three weights the model has a part for."""
-    return np.array([True, model.factors is not None, model.mach is not None])
+    """Which of the weights the model has a part for."""
+    return np.array([True] + [part is not None for part in (model.factors, model.mach, model.neighbours)])
 
 
 def _features(model, x, size=None):
-    """Shortlists int32 (n, m) and what is known of their labels: float64 (n, m, 3), zero for parts that the model lacks."""
+    """Shortlists int32 (n, m) and what is known of their labels: float64 (n, m, PARTS), zero for parts that the model lacks."""
     wide = crosses.cross(model.crosses, x, check=False)
     size = min(size or model.shortlist, model.votes.n_labels)
     shortlist, counted = votes.candidates(model.votes, wide, size, power=model.power, check=False)
     if size == model.votes.n_labels:  # so few labels that all are re-ranked, also those without a vote
         shortlist, counted = votes.completed(shortlist, counted, model.votes.n_labels)
-    features = np.zeros((*shortlist.shape, 3))
+    features = np.zeros((*shortlist.shape, PARTS))
     features[:, :, 0] = np.log(np.maximum(counted, 0) + FLOOR)
     if model.factors is not None:
         features[:, :, 1] = np.where(shortlist >= 0, rerank.scores(model.factors, x, shortlist, check=False), 0)
     if model.mach is not None:
         logits = mach.bucket_scores(model.mach, x, check=False)
         features[:, :, 2] = decode.shortlist_scores(logits, model.mach.lookup, shortlist, how="log", softmax=model.mach.loss == 1)
+    if model.neighbours is not None:
+        features[:, :, 3] = np.log(neighbours.votes(model.neighbours, x, shortlist, check=False) + NEAR_FLOOR)
     return shortlist, features
 
 
@@ -308,9 +324,10 @@ def _minimum(loss, found):
 
 
 def _validate(model):
-    if model.weights.shape != (3,) or model.calibration.shape != (2,):
-        raise ValueError(f"weights and calibration must have 3 and 2 numbers, not {model.weights.shape} and {model.calibration.shape}")
+    if model.weights.shape != (PARTS,) or model.calibration.shape != (2,):
+        raise ValueError(f"weights and calibration must have {PARTS} and 2 numbers, not {model.weights.shape} and "
+                         f"{model.calibration.shape}")
 
 
 modelfile.register(Ranker, _validate, crosses=Crosses, votes=Votes, factors=(PackedFactors, type(None)), mach=(Mach, type(None)),
-                   weights=(np.float64, 1), calibration=(np.float64, 1), shortlist=int, power=float)
+                   neighbours=(Neighbours, type(None)), weights=(np.float64, 1), calibration=(np.float64, 1), shortlist=int, power=float)

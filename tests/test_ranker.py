@@ -85,7 +85,7 @@ def test_equal_scores_stand_for_the_rate_of_hits():
 
 def test_probabilities_of_any_score():
     """Far scores do not overflow, and -inf, no label, has no chance, whatever the slope."""
-    model = ranker.Ranker(*[None] * 4, np.ones(3), np.array([0.5, -1.0]), 5, 0.5)
+    model = ranker.Ranker(*[None] * 5, np.ones(4), np.array([0.5, -1.0]), 5, 0.5)
     scores = np.array([[-np.inf, -1e30, -3, 0, 2, 1e30]], np.float32)
     got = ranker.probabilities(model, scores)
     assert got.dtype == np.float32 and got.shape == scores.shape
@@ -96,8 +96,8 @@ def test_probabilities_of_any_score():
 
 @pytest.mark.parametrize("change", [dict(weights=np.ones(2)), dict(calibration=np.ones(3))])
 def test_model_files_whose_parts_do_not_fit(change):
-    with pytest.raises(ValueError, match="weights and calibration must have 3 and 2 numbers"):
-        ranker._validate(ranker.Ranker(*[None] * 4, np.ones(3), np.ones(2), 5, 0.5)._replace(**change))
+    with pytest.raises(ValueError, match="weights and calibration must have 4 and 2 numbers"):
+        ranker._validate(ranker.Ranker(*[None] * 5, np.ones(4), np.ones(2), 5, 0.5)._replace(**change))
 
 
 @pytest.mark.parametrize("kind", ["best", "fast", "small"])
@@ -119,8 +119,11 @@ def test_settings_name_their_parts_and_costs(kind):
     assert 0 < chosen.held < 100_000 and kind in str(chosen) and "held-out rows" in str(chosen)
 
 
-def test_small_sets_take_a_linear_model_along():
+def test_small_sets_take_a_linear_model_and_their_rows_along():
     assert ranker.settings(1000, 500, 30, nonzeros=10**4).mach.kind == "mach"
+    small, large = (ranker.settings(10**6, 500, 30, nonzeros=nonzeros) for nonzeros in (1 << 21, (1 << 21) + 1))
+    assert small.neighbours and not large.neighbours and "nearest rows" in str(small)
+    assert not ranker.settings(1000, 500, 30, nonzeros=10**4, kind="fast").neighbours
     with pytest.raises(ValueError, match="kind must be one of"):
         ranker.settings(1000, 500, 30, nonzeros=10**4, kind="largest")
 
