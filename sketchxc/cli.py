@@ -1,5 +1,6 @@
-"""The command line: train, predict, evaluate, info, demo. Every verb is one call of the library plus a progress bar."""
+"""The command line: train, predict, evaluate, info, count, demo. Every verb is one call of the library plus a progress bar."""
 import argparse
+import contextlib
 import json
 import os
 import sys
@@ -7,7 +8,7 @@ import time
 
 import numpy as np
 
-from . import _jit, metrics, modelfile, pipeline
+from . import _jit, count, metrics, modelfile, pipeline
 from ._disk import replacing
 from .sizing import megabytes
 
@@ -148,6 +149,40 @@ def _info(args):
         print(f"  {name.replace('_', ' ')}: {value}")
 
 
+def _count(args):
+    by, *rest = args.by
+    number, separator = 1, None
+    if by == "field":
+        if not rest or not rest[0].isdecimal():
+            raise ValueError(f"--by field must be followed by the number of the field, not {rest[0] if rest else 'nothing'!r}")
+        number = int(rest.pop(0))
+        separator = args.separator
+    paths = args.files + rest  # "--by word FILE" leaves the file to the option
+    if not paths:
+        raise ValueError("FILE is missing; - is the standard input")
+    bar = None
+    if not args.quiet:
+        from tqdm import tqdm
+        known = all(os.path.isfile(path) for path in paths)
+        bar = tqdm(total=sum(map(os.path.getsize, paths)) if known else None, unit="B", unit_scale=True, file=sys.stderr, mininterval=0.5,
+                   dynamic_ncols=True)
+    with bar or contextlib.nullcontext():
+        found = count.count(paths, by=by, field=number, separator=separator, top=args.top, error=args.error,
+                            progress=bar.update if bar else None)
+    rows = list(zip(found.names, found.lower.tolist(), found.upper.tolist()))
+    if args.json:
+        print(json.dumps({"by": by, "total": found.total, "error": found.error, "top": [
+            {"name": name, "estimate": (low + high + 1) // 2, "lower": low, "upper": high} for name, low, high in rows]}))
+        return
+    wide = max([8] + [len(str(high)) for _, _, high in rows])
+    print(f"{'estimate':>{wide}}  {'lower':>{wide}}  {'upper':>{wide}}  {by}")
+    for name, low, high in rows:
+        print(f"{(low + high + 1) // 2:{wide}}  {low:{wide}}  {high:{wide}}  {name}")
+    if not args.quiet:
+        print(f"{found.total:,} {by}s, " + (f"bounds are {found.error:,} apart at most" if found.error else "all counts are exact"),
+              file=sys.stderr)
+
+
 def _demo(args):
     from . import demo
     demo.run(query=args.query, threads=_threads(args), quiet=args.quiet)
@@ -232,6 +267,19 @@ def _parser():
     verb.set_defaults(run=_info)
     verb.add_argument("model_file", metavar="MODEL")
     verb.add_argument("--json", action="store_true")
+
+    verb = verbs.add_parser("count", help="most frequent words, lines or fields of files",
+                            description="Heavy hitters of files of any size in one pass and fixed memory. The true count of what is listed "
+                                        "lies between lower and upper; anything more frequent than ERROR times the total is found.")
+    verb.set_defaults(run=_count)
+    verb.add_argument("files", metavar="FILE", nargs="*", help="UTF-8 text; - for the standard input")
+    verb.add_argument("--top", type=int, default=20, metavar="N", help="how many (default: 20)")
+    verb.add_argument("--error", type=float, default=1e-4, help="bounds are this share of the total apart at most (default: 1e-4)")
+    verb.add_argument("--by", nargs="+", default=["word"], metavar=("word|line|field", "N"),
+                      help="word (lower-cased), line, or field N of each line (default: word)")
+    verb.add_argument("--separator", metavar="C", help="character between fields (default: runs of blanks and tabs)")
+    verb.add_argument("--json", action="store_true")
+    verb.add_argument("--quiet", action="store_true", help="no progress bar")
 
     verb = verbs.add_parser("demo", help="the main job in two minutes", description="Search 30,000 Unicode character names, misspelt.")
     verb.set_defaults(run=_demo)

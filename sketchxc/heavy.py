@@ -73,7 +73,8 @@ def misra_gries(capacity, *, seed=0):
     """
     capacity = _check.integer(capacity, "capacity", 1, _MOST)
     slots = 1 << max(2, (8 * capacity // 3 - 1).bit_length() if capacity > 1 else 2)  # 3/4 full at most
-    return MisraGries(np.zeros((slots, 2), np.uint64), np.zeros(slots + 1, np.int64), np.zeros(3, np.int64), int(_check.seed(seed)), capacity)
+    table, errors = np.zeros((slots, 2), np.uint64), np.zeros(slots + 1, np.int64)
+    return MisraGries(table, errors, np.zeros(3, np.int64), int(_check.seed(seed)), capacity)
 
 
 def space_saving(capacity, *, seed=0):

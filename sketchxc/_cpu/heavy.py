@@ -99,14 +99,6 @@ def lookup(table, errors, seed, keys, counts, found):
 
 
 @serial
-def first_places(table, seed, keys, places):
-    """Place of the first of `keys` in each slot of the table that holds one of them; the others stay. One thread owns everything."""
-    for i in range(keys.size - 1, -1, -1):
-        slot = probe(table, keys[i], seed)
-        places[slot] = i if table[slot, 1] != np.uint64(0) else places[slot]
-
-
-@serial
 def find(places, nodes, key, seed):
     """Slot of a key in the table of places (node of the heap, -1 for none), or the empty slot where it belongs."""
     mask = np.uint64(places.size - 1)
