@@ -9,7 +9,7 @@ from ._cpu import sketch as _kernels
 
 DEEPEST, WIDEST = 255, 2**31 - 1
 LIMITS = {np.dtype(np.int32): 2**31 - 1, np.dtype(np.int64): 2**63 - 1, np.dtype(np.float32): 2.0**127}
-_INT64, _UINT64 = np.dtype(np.int64), np.dtype(np.uint64)
+_INT64, _UINT64, _FLOAT64 = np.dtype(np.int64), np.dtype(np.uint64), np.dtype(np.float64)
 
 
 class CountMin(NamedTuple):
@@ -39,17 +39,18 @@ def fields(sketch):
     if type(sketch) not in (CountMin, CountSketch):
         raise TypeError(f"sketch must be a CountMin or a CountSketch, not {type(sketch).__name__}")
     table, seeds, total = sketch
-    for array, name in zip(sketch, sketch._fields):
-        if type(array) is not np.ndarray:
-            raise TypeError(f"sketch must have a NumPy array as {name}, not {type(array).__name__}")
-    if table.dtype not in LIMITS or table.ndim != 2 or not table.flags.c_contiguous or not table.size or table.shape[1] > WIDEST:
+    if not type(table) is type(seeds) is type(total) is np.ndarray:
+        raise TypeError(f"sketch must have three NumPy arrays, not {', '.join(type(array).__name__ for array in sketch)}")
+    dtype, shape = table.dtype, table.shape
+    if (dtype not in LIMITS or len(shape) != 2 or not table.flags.c_contiguous or not 0 < shape[0] <= DEEPEST
+            or not 0 < shape[1] <= WIDEST):
         raise ValueError(f"sketch must have a contiguous table (depth, width) of int64, int32 or float32, not {table.dtype} {table.shape}")
-    if seeds.shape != table.shape[:1] or seeds.dtype != _UINT64 or not seeds.flags.c_contiguous:
+    if seeds.shape != shape[:1] or seeds.dtype is not _UINT64 and seeds.dtype != _UINT64 or not seeds.flags.c_contiguous:
         raise ValueError(f"sketch must have contiguous uint64 seeds ({table.shape[0]},), not {seeds.dtype} {seeds.shape}")
-    if total.shape != (1,) or total.dtype != total_type(table.dtype):
+    if total.shape != (1,) or total.dtype is not total_type(dtype) and total.dtype != total_type(dtype):
         raise ValueError(f"sketch must have a total of shape (1,) and dtype {total_type(table.dtype)}, not {total.dtype} {total.shape}")
     if type(sketch) is CountSketch:
-        odd(table.shape[0])
+        odd(shape[0])
     return table, seeds, total
 
 
@@ -60,7 +61,7 @@ def odd(depth):
 
 
 def total_type(dtype):
-    return np.dtype(np.float64 if dtype.kind == "f" else np.int64)
+    return _FLOAT64 if dtype.kind == "f" else _INT64
 
 
 def keys(keys):
