@@ -1,13 +1,13 @@
 """sketchxc: extreme classification in log memory, on plain NumPy arrays with Numba kernels.
 
-The modules are the domains: `hashing`, `families`, `sketch`, `sketchbytes`, `rowsketch`, `heavy`, `sparse`, `text`, `metrics`, `optim`,
-`lookup`, `decode`, `mach`, `shallow`, `linear`, `crosses`, `votes`, `neighbours`, `rerank`, `ranker`, `sessions`, `files`, `modelfile`,
+The modules are the domains: `hashing`, `families`, `sketch`, `sketchbytes`, `rowsketch`, `heavy`, `sparse`, `minhash`, `text`, `metrics`,
+`optim`, `lookup`, `decode`, `mach`, `shallow`, `linear`, `crosses`, `votes`, `neighbours`, `rerank`, `ranker`, `sessions`, `files`, `modelfile`,
 `sizing`, `fit`, `pipeline`, `frame`. The names below are those that most programs need.
 """
 import os as _os
 
 from . import crosses, decode, families, files, fit, frame, hashing, heavy, linear, lookup, mach, metrics, modelfile, neighbours
-from . import optim, pipeline, ranker, rerank, rowsketch, sessions, shallow, sizing, sketch, sketchbytes, sparse, text, votes
+from . import minhash, optim, pipeline, ranker, rerank, rowsketch, sessions, shallow, sizing, sketch, sketchbytes, sparse, text, votes
 from ._jit import enable_cache
 from .files import read_text, read_xc, write_xc
 from .modelfile import load, save
@@ -15,9 +15,9 @@ from .sizing import Plan, plan
 from .sparse import Rows, rows
 
 __all__ = ["LinearClassifier", "MACHClassifier", "Plan", "Rows", "crosses", "decode", "enable_cache", "estimators", "families", "files",
-           "fit", "frame", "hashing", "heavy", "linear", "load", "lookup", "mach", "metrics", "modelfile", "neighbours", "optim",
-           "pipeline", "plan", "ranker", "read_text", "read_xc", "rerank", "rows", "rowsketch", "save", "sessions", "shallow", "sizing",
-           "sketch", "sketchbytes", "sparse", "text", "votes", "write_xc"]
+           "fit", "frame", "hashing", "heavy", "linear", "load", "lookup", "mach", "metrics", "minhash", "modelfile",
+           "neighbours", "optim", "pipeline", "plan", "ranker", "read_text", "read_xc", "rerank", "rows", "rowsketch", "save", "sessions",
+           "shallow", "sizing", "sketch", "sketchbytes", "sparse", "text", "votes", "write_xc"]
 
 if _os.environ.get("SKETCHXC_CACHE") == "1":
     enable_cache(_os.environ.get("SKETCHXC_CACHE_DIR"))
