@@ -1,8 +1,8 @@
 """sketchxc: extreme classification in log memory, on plain NumPy arrays with Numba kernels.
 
 The modules are the domains: `hashing`, `families`, `sketch`, `sketchbytes`, `rowsketch`, `heavy`, `sparse`, `minhash`, `text`, `metrics`,
-`optim`, `lookup`, `decode`, `mach`, `shallow`, `linear`, `crosses`, `votes`, `neighbours`, `rerank`, `ranker`, `sessions`, `files`, `modelfile`,
-`sizing`, `fit`, `pipeline`, `frame`. The names below are those that most programs need.
+`optim`, `lookup`, `decode`, `mach`, `shallow`, `linear`, `crosses`, `votes`, `neighbours`, `rerank`, `ranker`, `sessions`, `files`,
+`modelfile`, `sizing`, `fit`, `pipeline`, `frame`. The names below are those that most programs need.
 """
 import os as _os
 
