@@ -38,6 +38,11 @@ def test_similar_pairs_and_groups(values, threshold):
     assert minhash.duplicates(found, threshold, chance=0.9).tolist() == naive.groups(len(values), wanted)
 
 
+def test_a_late_member_joins_earlier_groups():
+    found = minhash.Signatures(np.array([[0, 0, 0, 0], [0, 0, 1, 1], [0, 0, 0, 1]], np.uint32), 0)
+    assert minhash.duplicates(found, 0.75, chance=0.9).tolist() == [0, 0, 0]
+
+
 def test_rows_are_sets_and_order_and_repetitions_do_not_matter():
     wanted = build([[3, 5], []], 8).values
     assert (minhash.signatures(sparse.rows([[5, 3], []]), 8).values == wanted).all()
