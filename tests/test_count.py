@@ -78,6 +78,11 @@ def test_bounds_hold_and_names_are_right_in_a_full_table(numbers, capacity, bloc
     assert (np.diff(found.lower + found.upper) <= 0).all()
 
 
+def test_names_of_keys_long_gone_are_forgotten(monkeypatch):
+    found = counted("often " * 30 + " ".join(f"w{i} often" for i in range(100)), monkeypatch, 20, error=0.5)
+    assert found.names[0] == "often" and found.lower[0] == found.upper[0] == 130 and found.total == 230
+
+
 def write(path, data):
     path.write_bytes(data if isinstance(data, bytes) else data.encode())
     return str(path)

@@ -19,18 +19,29 @@ def probe(table, key, seed):
 
 
 @serial
-def smallest_with(counts, low, wanted):
-    """Smallest number from `low` on that at most `wanted` of the counts exceed, by bisection: a pass over them is a few vector steps."""
-    high = low
+def above(counts, limit):
+    """How many of the counts exceed a limit."""
+    n = 0
     for i in range(counts.size):
-        high = counts[i] if counts[i] > high else high
+        n += 1 if counts[i] > limit else 0
+    return n
+
+
+@serial
+def smallest_with(counts, low, wanted):
+    """Smallest number from `low` on that at most `wanted` of the counts exceed, by steps that double and then bisection: most are near, and
+    a pass over the counts is a few vector instructions."""
+    step = np.uint64(1)
+    high = low
+    while above(counts, high) > wanted:
+        low = high + np.uint64(1)
+        high = high + step
+        step = step + step
     while low < high:
         middle = low + ((high - low) >> np.uint64(1))
-        above = 0
-        for i in range(counts.size):
-            above += 1 if counts[i] > middle else 0
-        low = middle + np.uint64(1) if above > wanted else low
-        high = high if above > wanted else middle
+        few = above(counts, middle) <= wanted
+        low = low if few else middle + np.uint64(1)
+        high = middle if few else high
     return low
 
 
