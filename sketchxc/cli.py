@@ -60,14 +60,15 @@ def _train(args):
     rows = labels.indptr.size - 1
     rows -= int(round(rows * args.validation))
     given = {name: value for name, value in (
-        ("budget", args.memory), ("reps", args.repetitions), ("buckets", args.buckets), ("hidden", args.hidden), ("epochs", args.epochs),
+        ("reps", args.repetitions), ("buckets", args.buckets), ("hidden", args.hidden), ("epochs", args.epochs),
         ("lr", args.learning_rate), ("batch", args.batch_size), ("optimizer", args.optimizer)) if value is not None}
     kind = args.model or ("mach" if given else "best")
     if given and kind not in ("mach", "linear"):
         raise ValueError(f"--model {kind} chooses its own settings: {', '.join(given)} go with --model mach or linear")
     start = time.perf_counter()
-    classifier, plan, scores = pipeline.train(data, labels, names=names, kind=kind, validation=args.validation, seed=args.seed,
-                                              threads=_threads(args), progress=progress, report=report, dry_run=args.dry_run, **given)
+    classifier, plan, scores = pipeline.train(
+        data, labels, names=names, kind=kind, validation=args.validation, memory=args.memory, seconds=args.time, seed=args.seed,
+        threads=_threads(args), progress=progress, report=report, dry_run=args.dry_run, **given)
     if args.dry_run:
         return
     if bar is not None:
@@ -218,6 +219,18 @@ def _size(text):
     return size
 
 
+def _seconds(text):
+    units = {"s": 1, "m": 60, "h": 3600}
+    number, unit = (text[:-1], text[-1]) if text[-1:] in units else (text, "s")
+    try:
+        seconds = float(number) * units[unit]
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"a time, as 90, 10m or 2h, not {text!r}")
+    return seconds
+
+
 def _parser():
     parser = argparse.ArgumentParser(prog="sketchxc", description="Extreme classification in log memory.")
     verbs = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -239,7 +252,9 @@ def _parser():
                       help="sgd, momentum, adagrad or adam (default: sgd, adam with hidden layers)")
     verb.add_argument("--seed", type=int, default=0, metavar="S", help="same seed, same model file (default: 0)")
     verb.add_argument("--threads", type=int, metavar="T", help="default: all")
-    verb.add_argument("--memory", type=_size, metavar="BYTES", help="for parameters and optimizer state, as 500MB or 4G (default: 2 GiB)")
+    verb.add_argument("--memory", type=_size, metavar="BYTES",
+                      help="for the model, as 500MB or 4G (default: none; mach and linear: with the optimizer, 2 GiB)")
+    verb.add_argument("--time", type=_seconds, metavar="SECONDS", help="for training, by its forecast, as 90 or 10m (default: none)")
     verb.add_argument("--validation", type=float, default=0.0, metavar="FRACTION", help="of the rows, left out and scored (default: 0)")
     verb.add_argument("--format", choices=("auto", "xc", "text"), default="auto", help="of TRAIN (default: a TAB means text)")
     verb.add_argument("--dry-run", action="store_true", help="print the plan and stop")

@@ -3,7 +3,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from . import _check, _disk, files, fit, metrics, modelfile, ranker, sizing, sparse, text
+from . import _check, _disk, files, fit, metrics, modelfile, ranker, recipe, sizing, sparse, text
 
 VOCABULARY = 1 << 20  # tokens at most that have a column of their own
 
@@ -128,17 +128,19 @@ def first_row(x):
     return sparse.take(x, np.arange(min(1, x.indptr.size - 1)))
 
 
-def train(data, labels, *, names=None, kind="best", validation=0.0, seed=0, threads=1, progress=None, dry_run=False, report=None,
-          **settings):
+def train(data, labels, *, names=None, kind="best", validation=0.0, memory=None, seconds=None, seed=0, threads=1, progress=None,
+          dry_run=False, report=None, **settings):
     """Train a classifier on texts or rows of numbers, with every setting that is not given chosen by the size of the data.
 
     data : list of str, or Rows.  labels : Rows.  names : list of str, the label names.
     kind : "best", "fast" or "small" (`ranker`), "mach" or "linear".
     validation : float in [0, 1), share of the rows that is left out of training and scored after it.
+    memory : int, bytes that the model may take, with "mach" and "linear" its optimizer too.  seconds : float, that training may take by the
+    forecast: rankers fall back to a faster kind, "mach" and "linear" make fewer passes.
     seed : int.  threads : int, for the expected time.  settings : as for `sizing.plan`, for kinds "mach" and "linear".
     progress : function (share of the work done since the last call, a line about it).
-    report : function (Plan or ranker.Settings), called before training.
-    Returns (Classifier, Plan or Settings, dict of precisions on the validation rows in percent, empty without them); with `dry_run`
+    report : function (Plan or Recipe), called before training.
+    Returns (Classifier, Plan or Recipe, dict of precisions on the validation rows in percent, empty without them); with `dry_run`
     Classifier is None.
     Raises ValueError for data without rows, features or labels."""
     validation = _check.real(validation, "validation", 0.0, 0.99)
@@ -157,9 +159,13 @@ def train(data, labels, *, names=None, kind="best", validation=0.0, seed=0, thre
     size = {"nonzeros": int(x.indices.size * len(kept) / n), "seed": seed, "threads": threads}
     if kind in ("mach", "linear"):
         single = bool(np.diff(labels.indptr).max() == 1)
-        chosen = sizing.plan(len(kept), encoder.width, labels.width, kind=kind, single=single, **size, **settings)
+        chosen = sizing.plan(len(kept), encoder.width, labels.width, memory, kind=kind, single=single, **size, **settings)
+        if seconds and chosen.seconds > seconds and "epochs" not in settings:
+            settings["epochs"] = max(1, int(chosen.epochs * seconds / chosen.seconds))
+            chosen = sizing.plan(len(kept), encoder.width, labels.width, memory, kind=kind, single=single, **size, **settings)
     else:
-        chosen = ranker.settings(len(kept), encoder.width, labels.width, kind=kind, **size)
+        chosen = recipe.choose(len(kept), encoder.width, labels.width, label_nonzeros=int(labels.indices.size * len(kept) / n), kind=kind,
+                               memory=memory, seconds=seconds, **size)
     if report:
         report(chosen)
     if dry_run:

@@ -20,57 +20,7 @@ NEAR = 20  # best voted labels of a training row, from which its hard negatives 
 FLOOR = 1e-3  # added to the votes before the logarithm
 NEAR_FLOOR = 3e-3  # the same for the votes of the nearest rows
 SMALL_SET = 50_000  # rows up to which the parts are trained anew on all rows once their weights are known
-SMALL_MACH = 32 << 20  # bytes up to which a linear MACH model takes part
-SMALL_INDEX = 16 << 20  # bytes up to which the nearest rows take part: on large sets they add little (.1 point on titles, 1 point on tags)
 PARTS = 4  # votes, factors, MACH, nearest rows
-
-
-# kind -> top, keep, threshold, dim, reps: chosen on validation rows of the titles set for accuracy against bytes
-KINDS = {"best": (8, 100, 0.05, 64, 2), "fast": (8, 100, 0.05, 64, 0), "small": (6, 30, 0.08, 32, 1)}
-
-
-class Settings(NamedTuple):
-    """Settings of a training run and its forecast.
-
-    kind : "best", "fast" (votes alone) or "small" (short lists of votes, short factors).
-    top : columns of a row that are paired into crosses.  keep : labels kept per feature.  threshold : smallest weight kept.
-    shortlist : labels re-ranked per row.
-    dim, reps, epochs, lr, near, far : of the factors; reps 0 leaves them out.  mach : sizing.Plan, or None.
-    neighbours : bool, whether the nearest rows take part.
-    held : rows held out for the weights.  seed : int.  model_bytes : int, forecast.  one_vs_all_bytes : int.  seconds : float, forecast.
-    """
-    kind: str
-    top: int
-    keep: int
-    threshold: float
-    shortlist: int
-    dim: int
-    reps: int
-    epochs: int
-    lr: float
-    near: int
-    far: int
-    mach: object
-    neighbours: bool
-    held: int
-    seed: int
-    model_bytes: int
-    one_vs_all_bytes: int
-    seconds: float
-
-    def __str__(self):
-        parts = [f"votes of features and of pairs of the {self.top} heaviest, {self.keep} labels each"]
-        if self.reps:
-            parts.append(f"factors of {self.reps} x {self.dim} columns, {self.epochs} epochs")
-        if self.mach is not None:
-            parts.append(f"MACH R={self.mach.reps} B={self.mach.buckets}")
-        if self.neighbours:
-            parts.append("nearest rows")
-        size = sizing.megabytes(self.model_bytes)
-        return "\n".join([f"model      {self.kind}: {'; '.join(parts)}",
-                          f"training   weights fitted on {self.held:,} held-out rows, seed {self.seed}",
-                          f"memory     model about {size}, one-vs-all would take {sizing.megabytes(self.one_vs_all_bytes)}",
-                          f"time       about {max(1, round(self.seconds)):,} s"])
 
 
 class Ranker(NamedTuple):
@@ -93,32 +43,10 @@ class Ranker(NamedTuple):
     power: float
 
 
-def settings(rows, features, labels, *, nonzeros, kind="best", seed=0, threads=1):
-    """Choose the settings by the size of the data.
-
-    rows, features, labels, nonzeros : int.  kind : "best", "fast" or "small".  seed : int.  threads : int, for the expected time.
-    Returns Settings."""
-    kind = _check.choice(kind, "kind", KINDS)
-    one_vs_all = 4 * (features + 1) * labels
-    part = None
-    if kind == "best":
-        part = sizing.plan(rows, features, labels, 1 << 40, nonzeros=nonzeros, seed=seed, threads=threads)
-        part = part if part.model_bytes <= SMALL_MACH else None
-    near = kind == "best" and 8 * nonzeros <= SMALL_INDEX
-    top, keep, threshold, dim, reps = KINDS[kind]
-    epochs = int(np.clip(round(4 * (100_000 / rows) ** 0.5), 4, 12))
-    entries = min(1.5 * nonzeros, features * keep)  # of the kept lists, as seen on the sets of benchmarks/README.md
-    size = 3 * entries + (reps * dim * (features + labels)) + (part.model_bytes if part else 0) + 8 * nonzeros * near
-    # Seconds per nonzero, per row of a pass and per row of the shortlists, as measured on one core.
-    seconds = (nonzeros * 1.5e-6 + rows * epochs * 1.5e-6 * reps + rows * 1e-5 * (reps > 0)) / threads + (part.seconds if part else 0)
-    return Settings(kind, top, keep, threshold, min(100, labels), dim, reps, epochs, 0.35, 4, 16, part, near,
-                    min(20_000, max(1, rows // (5 if rows < 6000 else 8 if rows < 160_000 else 20))), seed, int(size), one_vs_all, seconds)
-
-
 def train(x, labels, chosen, *, progress=None):
     """Train a classifier.
 
-    x : Rows (n, features), of length 1.  labels : Rows (n, n_labels).  chosen : Settings.
+    x : Rows (n, features), of length 1.  labels : Rows (n, n_labels).  chosen : Recipe.
     progress : function (share of the work done since the last call, a line about it).
     Returns Ranker. The same bits for any number of threads."""
     progress = progress or (lambda share, line: None)

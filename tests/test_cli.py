@@ -181,10 +181,21 @@ def test_bad_use_is_answered(xc, tmp_path, capsys):
     (tmp_path / "texts.tsv").write_text("1\tsome text\n")
     assert run("evaluate", tmp_path / "model", tmp_path / "texts.tsv") == 1
     assert "the model was trained on rows of numbers" in capsys.readouterr().err
-    for words in (["--hidden", "1,2,3"], ["--memory", "much"], ["--validation"]):
+    for words in (["--hidden", "1,2,3"], ["--memory", "much"], ["--time", "0"], ["--time", "soon"], ["--validation"]):
         with pytest.raises(SystemExit) as caught:
             run("train", train, "-o", tmp_path / "model", *words)
         assert caught.value.code == 2
+
+
+def test_budgets_are_part_of_the_plan(xc, tmp_path, capsys):
+    train, _ = xc
+    assert run("train", train, "-o", tmp_path / "model", "--dry-run", "--time", "1m", "--memory", "1G") == 0
+    assert "best:" in capsys.readouterr().err
+    assert run("train", train, "-o", tmp_path / "model", "--dry-run", "--memory", "100") == 1
+    assert "the budgets are too small: best would take" in capsys.readouterr().err
+    assert run("train", train, "-o", tmp_path / "model", "--dry-run", "--model", "mach", "--time", "1e-9s") == 0
+    assert " 1 epochs" in capsys.readouterr().err
+    assert not (tmp_path / "model").exists()
 
 
 def test_rows_without_features_or_labels_are_taken(tmp_path, capsys):

@@ -13,13 +13,13 @@ SOURCES = {path.relative_to(HOME).as_posix(): path.read_text(encoding="utf-8")
            for path in sorted(HOME.rglob("*.py")) if "__pycache__" not in path.parts}
 
 # A public module imports only modules to its left, and the helpers.
-ORDER = ["hashing", "families", "sketch", "sketchbytes", "rowsketch", "heavy", "modelfile", "sparse", "minhash", "text", "count",
-         "metrics", "frame", "optim", "lookup", "decode", "mach", "shallow", "linear", "crosses", "votes", "neighbours", "rerank", "files",
-         "sizing", "fit", "ranker", "sessions", "pipeline", "estimators", "demo", "cli"]
+ORDER = ["hashing", "families", "sketch", "sketchbytes", "rowsketch", "heavy", "turnstile", "modelfile", "sparse", "minhash", "text",
+         "count", "metrics", "frame", "optim", "embed", "lookup", "decode", "mach", "shallow", "linear", "crosses", "votes", "neighbours",
+         "rerank", "files", "sizing", "fit", "ranker", "sessions", "pipeline", "estimators", "demo", "cli"]
 # Files of the loops import only files to their left.
 CPU_ORDER = ["vector", "hashing", "families", "heavy", "sketch", "sparse", "minhash", "text", "count", "files", "batches", "lookup",
-             "decode", "mach", "shallow", "crosses", "votes", "neighbours", "rerank", "sessions"]
-SCALARS = ["hashing", "families", "sketch", "files", "loss", "optim", "crosses", "minhash"]
+             "decode", "mach", "embed", "shallow", "crosses", "votes", "neighbours", "rerank", "sessions"]
+SCALARS = ["hashing", "families", "sketch", "files", "loss", "optim", "crosses", "minhash", "embed"]
 # Helpers, below all public modules: what of the package each may import.
 HELPERS = {"_jit": set(), "_check": set(), "_disk": set(), "_threads": set(), "_memory": set(), "_strings": {"_check", "_cpu.hashing"},
            "_batches": {"_cpu.batches"}, "_chances": set(), "_sketches": {"_check", "_cpu.sketch"},

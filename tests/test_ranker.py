@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from naive import ranker as naive
 
-from sketchxc import metrics, modelfile, ranker, sparse
+from sketchxc import metrics, modelfile, ranker, recipe, sparse
 
 
 def case(seed=0, rows=40, places=6):
@@ -103,29 +103,52 @@ def test_model_files_whose_parts_do_not_fit(change):
 @pytest.mark.parametrize("kind", ["best", "fast", "small"])
 @pytest.mark.parametrize("rows", [1, 2, 5000, 50_000, 10**7])
 def test_forecasts_grow_with_the_data(kind, rows):
-    one, twice = (ranker.settings(rows, 3000, labels, nonzeros=10 * rows, kind=kind) for labels in (2000, 4000))
+    one, twice = (recipe.choose(rows, 3000, labels, nonzeros=10 * rows, kind=kind) for labels in (2000, 4000))
     assert 1 <= one.held <= max(1, rows // 5) and one.held <= 20_000 and 4 <= one.epochs <= 12 and one.shortlist == 100
     assert one.seconds > 0 and twice.one_vs_all_bytes == 2 * one.one_vs_all_bytes and one.model_bytes <= twice.model_bytes
     if one.mach is None and twice.mach is None:
-        assert ranker.settings(rows, 3000, 2000, nonzeros=10 * rows, kind=kind, threads=4).seconds == pytest.approx(one.seconds / 4)
-    assert ranker.settings(rows, 3000, 7, nonzeros=10 * rows, kind=kind).shortlist == 7
+        assert recipe.choose(rows, 3000, 2000, nonzeros=10 * rows, kind=kind, threads=4).seconds == pytest.approx(one.seconds / 4)
+    assert recipe.choose(rows, 3000, 7, nonzeros=10 * rows, kind=kind).shortlist == 7
 
 
 @pytest.mark.parametrize("kind", ["best", "fast", "small"])
 def test_settings_name_their_parts_and_costs(kind):
-    chosen = ranker.settings(100_000, 50_000, 20_000, nonzeros=10**6, kind=kind, threads=2)
+    chosen = recipe.choose(100_000, 50_000, 20_000, nonzeros=10**6, kind=kind, threads=2)
     assert chosen.mach is None and (chosen.reps == 0) == (kind == "fast")
     assert chosen.one_vs_all_bytes == 4 * 50_001 * 20_000 > chosen.model_bytes > 0
     assert 0 < chosen.held < 100_000 and kind in str(chosen) and "held-out rows" in str(chosen)
 
 
 def test_small_sets_take_a_linear_model_and_their_rows_along():
-    assert ranker.settings(1000, 500, 30, nonzeros=10**4).mach.kind == "mach"
-    small, large = (ranker.settings(10**6, 500, 30, nonzeros=nonzeros) for nonzeros in (1 << 21, (1 << 21) + 1))
+    assert recipe.choose(1000, 500, 30, nonzeros=10**4).mach.kind == "mach"
+    small, large = (recipe.choose(10**6, 500, 30, nonzeros=nonzeros) for nonzeros in (1 << 21, (1 << 21) + 1))
     assert small.neighbours and not large.neighbours and "nearest rows" in str(small)
-    assert not ranker.settings(1000, 500, 30, nonzeros=10**4, kind="fast").neighbours
+    assert not recipe.choose(1000, 500, 30, nonzeros=10**4, kind="fast").neighbours
     with pytest.raises(ValueError, match="kind must be one of"):
-        ranker.settings(1000, 500, 30, nonzeros=10**4, kind="largest")
+        recipe.choose(1000, 500, 30, nonzeros=10**4, kind="largest")
+
+
+SIZES = {"rows": 600_000, "features": 90_000, "labels": 30_000, "nonzeros": 7_000_000, "label_nonzeros": 1_500_000}
+
+
+def test_budgets_choose_the_first_kind_that_fits():
+    best, fast, small = (recipe.choose(**SIZES, kind=kind) for kind in ("best", "fast", "small"))
+    assert best.reason == "" and small.model_bytes < fast.model_bytes < best.model_bytes and fast.seconds < small.seconds < best.seconds
+    assert recipe.choose(**SIZES, memory=best.model_bytes, seconds=best.seconds) == best
+    tight = recipe.choose(**SIZES, memory=best.model_bytes - 1)
+    assert tight._replace(reason="") == small and "best would take" in tight.reason and tight.reason in str(tight)
+    quick = recipe.choose(**SIZES, seconds=fast.seconds)
+    assert quick.kind == "fast" and "best would take" in quick.reason and "small would take" in quick.reason
+    assert recipe.choose(**SIZES, kind="fast", memory=small.model_bytes).kind == "small"
+    assert recipe.choose(**SIZES, kind="small", seconds=fast.seconds).kind == "fast"
+
+
+def test_budgets_that_no_kind_meets():
+    with pytest.raises(ValueError, match="smallest model takes about .* MB, the fastest training about"):
+        recipe.choose(**SIZES, memory=1000)
+    for wrong in ({"memory": 0}, {"seconds": 0}):
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            recipe.choose(**SIZES, **wrong)
 
 
 def planted(rows=600, labels=12, seed=0):
@@ -149,7 +172,7 @@ compiled = pytest.mark.compiled
 def test_planted_labels_are_found_by_every_kind(kind, small_set, monkeypatch):
     monkeypatch.setattr(ranker, "SMALL_SET", small_set)  # both ways to use the held-out rows
     x, labels = planted()
-    model = ranker.train(x, labels, ranker.settings(600, x.width, labels.width, nonzeros=x.indices.size, kind=kind))
+    model = ranker.train(x, labels, recipe.choose(600, x.width, labels.width, nonzeros=x.indices.size, kind=kind))
     test_x, test_labels = planted(200, seed=1)
     ranked, scores = ranker.top_k(model, test_x, 5)
     assert metrics.precision_at(ranked, test_labels, 1) > 0.95
@@ -166,7 +189,7 @@ def test_same_seed_same_bytes_for_any_number_of_threads_and_another_seed_others(
     try:
         for threads, seed in ((1, 3), (min(2, numba.config.NUMBA_NUM_THREADS), 3), (1, 4)):
             numba.set_num_threads(threads)
-            model = ranker.train(x, labels, ranker.settings(300, x.width, labels.width, nonzeros=x.indices.size, seed=seed))
+            model = ranker.train(x, labels, recipe.choose(300, x.width, labels.width, nonzeros=x.indices.size, seed=seed))
             modelfile.save(tmp_path / "model", model)
             written.append((tmp_path / "model").read_bytes())
     finally:
@@ -180,7 +203,7 @@ def test_same_seed_same_bytes_for_any_number_of_threads_and_another_seed_others(
 @compiled
 def test_all_labels_are_reachable_where_there_are_few():
     x, labels = planted(200)
-    model = ranker.train(x, labels, ranker.settings(200, x.width, labels.width, nonzeros=x.indices.size, kind="fast"))
+    model = ranker.train(x, labels, recipe.choose(200, x.width, labels.width, nonzeros=x.indices.size, kind="fast"))
     ranked, _ = ranker.top_k(model, sparse.rows([[], [0]], x.width), labels.width)
     assert sorted(ranked[0].tolist()) == sorted(ranked[1].tolist()) == list(range(labels.width))
     with pytest.raises(ValueError, match="k must be between 1 and 12"):
@@ -189,7 +212,7 @@ def test_all_labels_are_reachable_where_there_are_few():
 
 def fitted(rows, truth, width, n_labels, **options):
     x, labels = sparse.normalize(sparse.rows(rows, width)), sparse.rows(truth, n_labels)
-    return ranker.train(x, labels, ranker.settings(len(rows), width, n_labels, nonzeros=x.indices.size, **options)), x
+    return ranker.train(x, labels, recipe.choose(len(rows), width, n_labels, nonzeros=x.indices.size, **options)), x
 
 
 def test_answers_are_the_sorted_joined_scores():
@@ -258,6 +281,6 @@ def test_all_rows_vote_in_the_end(small_set, monkeypatch):
 
 def test_progress_ends_near_one():
     shares, (x, labels) = [], planted(60)
-    chosen = ranker.settings(60, x.width, labels.width, nonzeros=x.indices.size, kind="fast")
+    chosen = recipe.choose(60, x.width, labels.width, nonzeros=x.indices.size, kind="fast")
     ranker.train(x, labels, chosen, progress=lambda share, line: shares.append((share, line)))
     assert all(share > 0 and line for share, line in shares) and 0 < sum(share for share, _ in shares) <= 1 + 1e-9

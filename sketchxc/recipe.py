@@ -1,0 +1,108 @@
+"""What the default classifier (`ranker`) is made of: chosen by the size of the data, within budgets of memory and time."""
+from typing import NamedTuple
+
+import numpy as np
+
+from . import _check, sizing
+
+SMALL_MACH = 32 << 20  # bytes up to which a linear MACH model takes part
+SMALL_INDEX = 16 << 20  # bytes up to which the nearest rows take part: on large sets they add little (.1 point on titles, 1 point on tags)
+# kind -> top, keep, threshold, dim, reps: chosen on validation rows of the titles set for accuracy against bytes
+KINDS = {"best": (8, 100, 0.05, 64, 2), "fast": (8, 100, 0.05, 64, 0), "small": (6, 30, 0.08, 32, 1)}
+# kind -> shares of the pairs of features and labels, and of a row's crosses, that the model keeps, as seen on those rows
+KEPT = {"best": (0.85, 1.3), "fast": (0.85, 1.3), "small": (0.45, 1.0)}
+FALLBACKS = {"best": ("small", "fast"), "fast": ("small",), "small": ("fast",)}  # tried in this order where a budget does not allow a kind
+
+
+class Recipe(NamedTuple):
+    """Parts and settings of a training run, and its forecast.
+
+    kind : "best", "fast" (votes alone) or "small" (short lists of votes, short factors).
+    top : columns of a row that are paired into crosses.  keep : labels kept per feature.  threshold : smallest weight kept.
+    shortlist : labels re-ranked per row.
+    dim, reps, epochs, lr, near, far : of the factors; reps 0 leaves them out.  mach : sizing.Plan, or None.
+    neighbours : bool, whether the nearest rows take part.
+    held : rows held out for the weights.  seed : int.  model_bytes : int, forecast.  one_vs_all_bytes : int.  seconds : float, forecast.
+    reason : str, why not the kind that was asked for; empty if it is.
+    """
+    kind: str
+    top: int
+    keep: int
+    threshold: float
+    shortlist: int
+    dim: int
+    reps: int
+    epochs: int
+    lr: float
+    near: int
+    far: int
+    mach: object
+    neighbours: bool
+    held: int
+    seed: int
+    model_bytes: int
+    one_vs_all_bytes: int
+    seconds: float
+    reason: str
+
+    def __str__(self):
+        parts = [f"votes of features and of pairs of the {self.top} heaviest, {self.keep} labels each"]
+        if self.reps:
+            parts.append(f"factors of {self.reps} x {self.dim} columns, {self.epochs} epochs")
+        if self.mach is not None:
+            parts.append(f"MACH R={self.mach.reps} B={self.mach.buckets}")
+        if self.neighbours:
+            parts.append("nearest rows")
+        size = sizing.megabytes(self.model_bytes)
+        lines = [f"model      {self.kind}: {'; '.join(parts)}",
+                 f"training   weights fitted on {self.held:,} held-out rows, seed {self.seed}",
+                 f"memory     model about {size}, one-vs-all would take {sizing.megabytes(self.one_vs_all_bytes)}",
+                 f"time       about {max(1, round(self.seconds)):,} s"]
+        return "\n".join(lines + ([f"choice     {self.reason}"] if self.reason else []))
+
+
+def choose(rows, features, labels, *, nonzeros, label_nonzeros=None, kind="best", memory=None, seconds=None, seed=0, threads=1):
+    """Choose the parts by the size of the data; where a budget does not allow the kind, the first of its fallbacks that it allows.
+
+    rows, features, labels, nonzeros : int.  label_nonzeros : int, labels of all rows, 2 a row if None.
+    kind : "best", "fast" or "small".  memory : int, bytes that the model may take.  seconds : float, that training may take.
+    seed : int.  threads : int, for the expected time.
+    Returns Recipe. Its size and time are forecasts, the budgets are compared with them.
+    Raises ValueError if no kind keeps within the budgets."""
+    kind = _check.choice(kind, "kind", KINDS)
+    memory = memory if memory is None else _check.integer(memory, "memory", 1)
+    seconds = seconds if seconds is None else _check.real(seconds, "seconds", 0, open_low=True)
+    label_nonzeros = 2 * rows if label_nonzeros is None else label_nonzeros
+    reasons, costs = [], []
+    for one in (kind, *FALLBACKS[kind]):
+        made = _recipe(rows, features, labels, nonzeros, label_nonzeros, one, seed, threads)
+        large, slow = memory is not None and made.model_bytes > memory, seconds is not None and made.seconds > seconds
+        if not (large or slow):
+            return made._replace(reason="; ".join(reasons))
+        reasons.append(f"{one} would take " + " and ".join(
+            [sizing.megabytes(made.model_bytes)] * large + [f"{made.seconds:.0f} s"] * slow))
+        costs.append(made)
+    smallest, fastest = min(made.model_bytes for made in costs), min(made.seconds for made in costs)
+    raise ValueError(f"the budgets are too small: {', '.join(reasons)}; the smallest model takes about {sizing.megabytes(smallest)}, the "
+                     f"fastest training about {fastest:.0f} s")
+
+
+def _recipe(rows, features, labels, nonzeros, label_nonzeros, kind, seed, threads):
+    """Recipe of a kind with its forecast."""
+    one_vs_all = 4 * (features + 1) * labels
+    part = None
+    if kind == "best":
+        part = sizing.plan(rows, features, labels, 1 << 40, nonzeros=nonzeros, seed=seed, threads=threads)
+        part = part if part.model_bytes <= SMALL_MACH else None
+    near = kind == "best" and 8 * nonzeros <= SMALL_INDEX
+    top, keep, threshold, dim, reps = KINDS[kind]
+    epochs = int(np.clip(round(4 * (100_000 / rows) ** 0.5), 4, 12))
+    pairs, crosses = KEPT[kind]
+    entries = min(pairs * nonzeros * label_nonzeros / rows, (features + crosses * rows) * keep)
+    size = 3 * entries + 6 * features + 13 * crosses * rows + reps * dim * (features + labels)
+    size += (part.model_bytes if part else 0) + (8 * nonzeros + 4 * label_nonzeros) * near
+    # Seconds per nonzero, per row of a pass and per row of the shortlists, as measured on one core.
+    seconds = (nonzeros * 1.5e-6 + rows * epochs * 1.5e-6 * reps + rows * 1e-5 * (reps > 0)) / threads + (part.seconds if part else 0)
+    held = min(20_000, max(1, rows // (5 if rows < 6000 else 8 if rows < 160_000 else 20)))
+    return Recipe(kind, top, keep, threshold, min(100, labels), dim, reps, epochs, 0.35, 4, 16, part, near, held, seed, int(size),
+                  one_vs_all, seconds, "")
