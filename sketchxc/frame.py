@@ -1,4 +1,4 @@
-"""Columns of a pandas DataFrame as hashed sparse rows."""
+"""Columns of a pandas DataFrame as hashed sparse rows, or as keys of categories."""
 from collections import Counter
 
 import numpy as np
@@ -28,9 +28,7 @@ def frame_rows(frame, columns=None, *, width, seed, numeric=None, signed=True):
         (array([0, 2, 3]), array([553, 673, 553], dtype=int32), array([30. ,  1. ,  4.5], dtype=float32))
     """
     import pandas as pd
-    if not isinstance(frame, pd.DataFrame):
-        raise TypeError(f"frame must be a pandas DataFrame, not {type(frame).__name__}")
-    names = _names(frame.columns if columns is None else columns, "columns", frame)
+    names = _used(frame, columns)
     numbers = None if numeric is None else set(_names(numeric, "numeric", frame))
     if numbers is not None and not numbers <= set(names):
         raise ValueError(f"numeric must be among the columns in use, not {min(numbers - set(names))!r}")
@@ -43,12 +41,37 @@ def frame_rows(frame, columns=None, *, width, seed, numeric=None, signed=True):
         if number:
             keys[:, j], values[:, j] = key, _numbers(column, name)
         else:
-            codes, keys_of = _categories(column, name, int(key))
-            values[:, j] = codes >= 0
-            keys[:, j] = np.append(keys_of, np.uint64(0))[codes]
+            keys[:, j], values[:, j] = _categories(column, name, int(key))
     used = values != 0
     indptr = np.concatenate([np.zeros(1, np.int64), np.cumsum(np.count_nonzero(used, axis=1), dtype=np.int64)])
     return hash_entries(indptr, keys[used], values[used], width, seed=seed, signed=signed)
+
+
+def frame_keys(frame, columns=None):
+    """Key of the category in every cell of a table, by column name and value; for hashed and other embeddings.
+
+    frame, columns : as in `frame_rows`; every column holds categories, told apart by their text, and 0 is the key of a missing one.
+    Returns (uint64 (n, F), list of the F column names in their order). A category has the same key in every frame.
+    Raises what `frame_rows` raises.
+    Example:
+        >>> import pandas as pd
+        >>> keys, names = frame_keys(pd.DataFrame({"colour": ["red", None], "age": [30, 4]}))
+        >>> names, bool(keys[1, 0] == 0), bool((keys[0] != 0).all())
+        (['colour', 'age'], True, True)
+    """
+    names = _used(frame, columns)
+    keys = np.empty((len(frame), len(names)), np.uint64)
+    for j, (name, key) in enumerate(zip(names, hashing.hash_strings(names))):
+        keys[:, j] = _categories(frame[name], name, int(key))[0]
+    return keys, names
+
+
+def _used(frame, columns):
+    """Names of the columns in use, all of them for None."""
+    import pandas as pd
+    if not isinstance(frame, pd.DataFrame):
+        raise TypeError(f"frame must be a pandas DataFrame, not {type(frame).__name__}")
+    return _names(frame.columns if columns is None else columns, "columns", frame)
 
 
 def _names(names, argument, frame):
@@ -82,12 +105,13 @@ def _numbers(column, name):
 
 
 def _categories(column, name, key):
-    """Number of the category of each row, -1 where it is missing, and the uint64 key of each category."""
+    """Key of the category of each row, 0 where it is missing, and whether there is one."""
     import pandas as pd
     if column.dtype == object:  # by text first: 1, True and 1.0 are equal and would share a number
         column = pd.Series([None if _missing(value, pd) else _text(value, name) for value in column], dtype=object)
     codes, found = pd.factorize(column)
-    return codes, hashing.hash_strings([_text(value, name) for value in found], seed=key)
+    keys = hashing.hash_strings([_text(value, name) for value in found], seed=key)
+    return np.append(keys, np.uint64(0))[codes], codes >= 0
 
 
 def _missing(value, pd):

@@ -53,6 +53,9 @@ RETURNS = {
     "optim": {
         "delta": ((I64, HYPER, F32, F32, F32), types.UniTuple(types.float32, 3)),
     },
+    "embed": {
+        "code": ((U64, U64), types.float32),
+    },
     "crosses": {
         "pair_cell": ((I64, I64, U64, I64), types.int64),
     },

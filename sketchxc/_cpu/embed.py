@@ -1,0 +1,115 @@
+"""Loops of embedding bags. A bag, a table row or a block of keys belongs to one thread."""
+import numpy as np
+from numba import prange
+
+from .._jit import loop, loop_vector, serial
+from .._scalar.embed import code
+from .._scalar.hashing import cell
+from .mach import descend, project
+from .vector import prefetch
+
+AHEAD = 16  # lookups between the request for a table row and its use: about the reads that a core keeps in flight
+LINE = 16  # float32 in a cache line
+
+
+@loop
+def feature_ids(values, features, seeds, size, out):
+    """Cell of value `features[c]` of every row under seed c; one thread owns one row."""
+    for i in prange(values.shape[0]):
+        for c in range(seeds.size):
+            out[i, c] = cell(values[i, features[c]], seeds[c], size)
+
+
+@loop
+def codes(keys, seeds, out):
+    """Code of every key under every seed; one thread owns one key."""
+    for i in prange(keys.size):
+        for c in range(seeds.size):
+            out[i, c] = code(keys[i], seeds[c])
+
+
+@loop_vector
+def bags(keys, seeds, indptr, ids, values, table, blocks, out):
+    """Add table row ids[k] times values[k], for k from indptr[i] to indptr[i + 1], to out[i]; one thread owns a block of bags.
+
+    With seeds the ids are written first, seeds.size for every key; either way rows are asked for AHEAD lookups before their turn.
+    """
+    width, each = table.shape[1], max(1, seeds.size)
+    flat = table.reshape(-1)
+    for block in prange(blocks):
+        first, last = out.shape[0] * block // blocks, out.shape[0] * (block + 1) // blocks
+        ahead = indptr[first]
+        key = ahead // each
+        for i in range(first, last):
+            until = min(indptr[i + 1] + AHEAD, indptr[last])
+            while ahead < until:
+                for r in range(each):
+                    if seeds.size:
+                        ids[ahead] = cell(keys[key], seeds[r], table.shape[0])
+                    for j in range(0, width, LINE):
+                        prefetch(flat, np.int64(ids[ahead]) * width + j)
+                    ahead += 1
+                key += 1
+            project(flat, width, 0, ids, values, indptr[i], indptr[i + 1], out[i])
+
+
+@serial
+def turn(indptr, ids, values, n_rows, rows, starts, members, member_values):
+    """Lookups by table row: those of rows[s] begin at starts[s], each with its bag and value, in the order of the bags; returns how many
+    rows there are. A radix sort of positions, 11 bits a pass, which is stable and therefore fixes the order of every sum."""
+    n = ids.size
+    order, spare, owners = np.arange(n), np.empty(n, np.int64), np.empty(n, np.int32)
+    shift = 0
+    while n_rows >> shift:
+        ends = np.zeros(2049, np.int64)
+        for k in range(n):
+            ends[((ids[k] >> shift) & 2047) + 1] += 1
+        for digit in range(2048):
+            ends[digit + 1] += ends[digit]
+        for k in range(n):
+            digit = (ids[order[k]] >> shift) & 2047
+            spare[ends[digit]] = order[k]
+            ends[digit] += 1
+        order, spare = spare, order
+        shift += 11
+    for i in range(indptr.size - 1):
+        owners[indptr[i]:indptr[i + 1]] = i
+    found = 0
+    for k in range(n):
+        place = order[k]
+        if found == 0 or rows[found - 1] != ids[place]:
+            rows[found] = ids[place]
+            starts[found] = k
+            found += 1
+        members[k] = owners[place]
+        member_values[k] = values[place]
+    starts[found] = n
+    return found
+
+
+@loop_vector
+def products(indptr, ids, table, grads, out):
+    """Inner product of the table row of every lookup with the gradient of its bag; one thread owns one bag."""
+    for i in prange(indptr.size - 1):
+        for k in range(indptr[i], indptr[i + 1]):
+            row = np.int64(ids[k])
+            total = np.float32(0.0)
+            for j in range(table.shape[1]):
+                total += table[row, j] * grads[i, j]
+            out[k] = total
+
+
+@loop_vector
+def step(rule, hyper, rows, grads, blocks, table, m, v):
+    """One step of the rule on the given, distinct table rows; one thread owns a block of them."""
+    flats = table.reshape(-1), m.reshape(-1), v.reshape(-1)
+    for block in prange(blocks):
+        last = rows.size * (block + 1) // blocks
+        for i in range(rows.size * block // blocks, last):
+            if i + AHEAD < last:
+                for flat in flats:
+                    width = flat.size // table.shape[0]
+                    for j in range(0, width, LINE):
+                        prefetch(flat, rows[i + AHEAD] * width + j)
+            row = rows[i]
+            descend(rule, hyper, grads[i], table[row], m[row], v[row])
