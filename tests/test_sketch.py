@@ -197,9 +197,10 @@ def test_any_number_of_threads_gives_the_same_bits():
 
 @pytest.mark.parametrize("parts", [1, 2, 3, 4, 7, 16])
 @pytest.mark.parametrize("signed", [False, True])
-def test_any_split_of_the_work_gives_the_same_table(parts, signed, monkeypatch):
+@pytest.mark.parametrize("dtype", [np.int32, np.float32])
+def test_any_split_of_the_work_gives_the_same_table(parts, signed, dtype, monkeypatch):
     keys = np.random.default_rng(1).integers(0, 50, 200)
-    s, other = [(sketch.count_sketch if signed else sketch.count_min)(5, 17, seed=1, dtype=np.int32) for _ in range(2)]
+    s, other = [(sketch.count_sketch if signed else sketch.count_min)(5, 17, seed=1, dtype=dtype) for _ in range(2)]
     sketch.add(s, keys, keys)
     monkeypatch.setattr(sketch, "_FEW", 0)
     monkeypatch.setattr(sketch._threads, "available", lambda: parts)

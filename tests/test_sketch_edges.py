@@ -117,7 +117,11 @@ def broken(**fields):
     return sketch.count_min(2, 5, seed=0)._replace(**fields)
 
 
-S, C = sketch.count_min(2, 5, seed=0), sketch.count_sketch(3, 5, seed=0)
+def blank(kind, depth):
+    return kind(np.zeros((depth, 5), np.int64), np.arange(1, depth + 1, dtype=np.uint64), np.zeros(1, np.int64))
+
+
+S, C = blank(sketch.CountMin, 2), blank(sketch.CountSketch, 3)
 READ_ONLY = np.zeros((2, 5), np.int64)
 READ_ONLY.flags.writeable = False
 

@@ -50,8 +50,6 @@ def add_part(table, seeds, keys, counts, signed, start, stop, spare):
     """Add what lies between `start` and `stop` when the keys of all rows are laid end to end; a row entered in the middle goes to `spare`,
     because another thread owns it."""
     n = keys.size
-    if start == stop:
-        return
     cells, weights = np.empty(min(n, BLOCK), np.uint32), np.empty(min(n, BLOCK) if signed else 0, table.dtype)
     low, high = start // n, (stop + n - 1) // n
     for chunk in range(0, n, CHUNK):
