@@ -238,6 +238,20 @@ def test_chances():
         assert _chances.row_chance(depth, 0.9) == pytest.approx(0.5)
 
 
+def test_reaches_are_the_formulas():
+    assert _chances.reach_of_min(1000.0, 3, 50, 0.001) == pytest.approx(1000 / 50 / 0.1, rel=1e-6)
+    assert _chances.reach_of_min(1000, 3, 5, 1e-9) == 1000
+    row = _chances.row_chance(5, 0.05)
+    wanted = (100 / (1 - (2 / 10**6 / row)**0.5) / 10**6 / row)**0.5
+    assert _chances.reach_of_median(100.0, 50.0, 5, 10**6, 0.1) == pytest.approx(wanted, rel=1e-3)
+
+
+def test_a_row_entered_in_the_middle_belongs_to_another_thread():
+    keys, s, spare = np.arange(10, dtype=np.uint64), sketch.count_min(3, 8, seed=0), np.zeros(8, np.int64)
+    sketch._kernels.add_part(s.table, s.seeds, keys, None, False, 4, 20, spare)
+    assert s.table.sum(1).tolist() == [0, 10, 0] and spare.sum() == 6
+
+
 def test_signed_bounds_of_small_widths_are_the_total():
     s = sketch.count_sketch(3, 2, seed=0)
     sketch.add(s, [1, 2, 3], [5, -6, 7])
