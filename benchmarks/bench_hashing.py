@@ -6,7 +6,7 @@ import time
 import numba
 import numpy as np
 
-from sketchxc import hashing
+from sketchxc import families, hashing
 
 
 def keys_rows(n):
@@ -23,13 +23,24 @@ def keys_rows(n):
 
     out = np.empty(n, np.uint64)
     yield "mix", lambda: hashing.mix(keys), n
-    yield "mix, output reused", lambda: hashing._kernels.mix(keys.view(np.uint64), np.uint64(0), out), n
+    yield "mix, out given", lambda: hashing.mix(keys, out=out), n
+    floats = keys.astype(np.float64)
+    yield "hash_keys, float64", lambda: hashing.hash_keys(floats), n
+    for name, family in (("multiply-shift", families.multiply_shift(1, 1)), ("polynomial, 2-wise", families.polynomial(1, 2, 1)),
+                         ("polynomial, 4-wise", families.polynomial(1, 4, 1)), ("tabulation", families.tabulation(1, 1))):
+        yield f"families.hashes, {name}", lambda family=family: families.hashes(family, keys), n
     yield "buckets, 16 rows", lambda: hashing.buckets(few, seeds, 1000), 16 * few.size
     yield "signs, 16 rows", lambda: hashing.signs(few, seeds), 16 * few.size
     yield "NumPy finalizer", finalizer, n
     try:
         import pandas
         yield "pandas hash_array", lambda: pandas.util.hash_array(keys), n
+    except ImportError:
+        pass
+    try:
+        import mmh3
+        listed = keys[:100_000].tolist()
+        yield "mmh3.hash64 of 8 bytes in a loop", lambda: [mmh3.hash64(key.to_bytes(8, "little")) for key in listed], len(listed)
     except ImportError:
         pass
     try:
@@ -51,6 +62,7 @@ def string_rows(n):
     unicode, ascii_, objects = np.array(texts), np.array(texts, np.bytes_), np.array(texts, object)
     yield "hash_strings, offsets", lambda: hashing.hash_strings((data, offsets)), n
     yield "murmur3_strings, offsets", lambda: hashing.murmur3_strings((data, offsets)), n
+    yield "murmur3_128_strings, offsets", lambda: hashing.murmur3_128_strings((data, offsets)), n
     yield "hash_strings, list of str", lambda: hashing.hash_strings(texts), n
     yield "hash_strings, object array", lambda: hashing.hash_strings(objects), n
     yield f"hash_strings, {unicode.dtype}", lambda: hashing.hash_strings(unicode), n
