@@ -14,8 +14,8 @@ SOURCES = {path.relative_to(HOME).as_posix(): path.read_text(encoding="utf-8")
 
 # A public module imports only modules to its left, and the helpers.
 ORDER = ["hashing", "families", "sketch", "sketchbytes", "rowsketch", "heavy", "turnstile", "modelfile", "sparse", "minhash", "text",
-         "count", "metrics", "frame", "optim", "embed", "lookup", "decode", "mach", "shallow", "linear", "crosses", "votes", "neighbours",
-         "rerank", "files", "sizing", "fit", "recipe", "ranker", "sessions", "pipeline", "estimators", "demo", "cli"]
+         "count", "metrics", "frame", "optim", "embed", "heads", "lookup", "decode", "mach", "shallow", "partition", "linear", "crosses", "votes",
+         "neighbours", "rerank", "files", "sizing", "fit", "recipe", "ranker", "sessions", "pipeline", "estimators", "demo", "cli"]
 # Files of the loops import only files to their left.
 CPU_ORDER = ["vector", "hashing", "families", "heavy", "sketch", "sparse", "minhash", "text", "count", "files", "batches", "lookup",
              "decode", "mach", "embed", "shallow", "crosses", "votes", "neighbours", "rerank", "sessions"]
@@ -25,7 +25,7 @@ HELPERS = {"_jit": set(), "_check": set(), "_disk": set(), "_threads": set(), "_
            "_batches": {"_cpu.batches"}, "_chances": set(), "_sketches": {"_check", "_cpu.sketch"},
            "_place": {"_cpu", "_cuda"}}
 # Loops and scalars that a public module uses besides those of its own name.
-BORROWED = {"count": {"_cpu.hashing"}, "decode": {"_cpu.lookup"}, "shallow": {"_cpu.mach"}, "optim": {"_scalar.optim"},
+BORROWED = {"count": {"_cpu.hashing"}, "decode": {"_cpu.lookup"}, "partition": {"_cpu.decode"}, "shallow": {"_cpu.mach"}, "optim": {"_scalar.optim"},
             "rowsketch": {"_cpu.sketch"}}
 # Packages beyond NumPy and the standard library: at the top of which files, and inside functions of which.
 AT_TOP = {"numba": {"_jit", "_threads", "_place"}, "sklearn": {"estimators"}}

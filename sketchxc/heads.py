@@ -1,0 +1,254 @@
+"""Heads for recommendation: what turns embeddings into scores, and scores into a loss, each beside its gradient.
+
+A loss gives (its mean, slopes of its arguments). A scorer `name` has a partner `name_grads` that takes the slopes of its result and the same
+arguments. All are NumPy functions of any float dtype; they compute in the dtype of their arguments and change none.
+"""
+from typing import NamedTuple
+
+import numpy as np
+
+from . import _check
+
+_SLOPES = {"relu": lambda z: (z > 0).astype(z.dtype), "tanh": lambda z: 1 - np.tanh(z)**2, "mish": lambda z: _mish(z)[1]}
+_VALUES = {"relu": lambda z: np.maximum(z, 0), "tanh": np.tanh, "mish": lambda z: _mish(z)[0]}
+_EPS = 1e-5  # added to variances by layer normalisation
+
+
+# ---- losses
+
+def log_loss(scores, clicks):
+    """Mean logistic loss of click prediction, in nats.
+
+    scores : floats (n,), logits.  clicks : 0 or 1, or probabilities (n,).  Returns (float, slopes of the scores (n,)).
+    Example:
+        >>> loss, slopes = log_loss(np.zeros(2), np.array([1, 0]))
+        >>> round(loss, 4), slopes
+        (0.6931, array([-0.25,  0.25]))
+    """
+    scores, clicks = _pair(scores, clicks, "clicks")
+    loss = np.maximum(scores, 0) - scores * clicks + np.log1p(np.exp(-abs(scores)))
+    return float(loss.mean()), (_sigmoid(scores) - clicks) / scores.dtype.type(scores.size)
+
+
+def squared_loss(scores, targets):
+    """Mean of half the squared error, for ratings.  scores, targets : floats (n,).  Returns (float, slopes of the scores (n,))."""
+    scores, targets = _pair(scores, targets, "targets")
+    error = scores - targets
+    return float((error * error).mean() / 2), error / scores.dtype.type(scores.size)
+
+
+def bpr_loss(wanted, other):
+    """Bayesian personalised ranking: mean of -log sigmoid of how far the score of a wanted item is above that of another item.
+
+    wanted, other : floats (n,).  Returns (float, slopes of `wanted` (n,), slopes of `other` (n,)).
+    Source: Rendle et al. 2009, section 4.
+    """
+    wanted, other = _pair(wanted, other, "other")
+    loss, slopes = log_loss(wanted - other, np.ones_like(wanted))
+    return loss, slopes, -slopes
+
+
+def triplet_loss(near, far, margin=0.2):
+    """Mean hinge of the distance to a wanted item over that to another: max(0, near - far + margin).
+
+    near, far : floats (n,), distances.  margin : float.  Returns (float, slopes of `near` (n,), slopes of `far` (n,)).
+    Source: Schroff, Kalenichenko & Philbin 2015, equation 3.
+    """
+    near, far = _pair(near, far, "far")
+    excess = near - far + near.dtype.type(_check.real(margin, "margin", 0))
+    slopes = (excess > 0).astype(near.dtype) / near.dtype.type(near.size)
+    return float(np.maximum(excess, 0).mean()), slopes, -slopes
+
+
+# ---- scorers
+
+def linear(x, weights, bias):
+    """Logistic regression's score.  x : floats (n, d).  weights : (d,).  bias : (1,).  Returns (n,)."""
+    return x @ weights + bias
+
+
+def linear_grads(slopes, x, weights, bias):
+    """Slopes of (x, weights, bias) from those of the scores (n,)."""
+    return slopes[:, None] * weights, slopes @ x, slopes.sum(keepdims=True)
+
+
+def factors(users, items, user_bias, item_bias, bias):
+    """Biased matrix factorisation: inner product of a user's and an item's vector, plus both biases and a common one.
+
+    users, items : floats (n, d).  user_bias, item_bias : (n,).  bias : (1,).  Returns (n,).
+    Source: Koren, Bell & Volinsky 2009, equation 4; their regularisation is the weight decay of the optimizer.
+    """
+    return np.einsum("nd,nd->n", users, items) + user_bias + item_bias + bias
+
+
+def factors_grads(slopes, users, items, user_bias, item_bias, bias):
+    """Slopes of (users, items, user_bias, item_bias, bias) from those of the scores (n,)."""
+    return slopes[:, None] * items, slopes[:, None] * users, slopes, slopes, slopes.sum(keepdims=True)
+
+
+def fm(x, weights, bias):
+    """Factorisation machine of second order: sum of the weights of a row's features, and of the inner products of all pairs of vectors.
+
+    x : floats (n, F, d), vectors of the F features of a row, times their values.  weights : (n, F), likewise.  bias : (1,).
+    Returns (n,).  Source: Rendle 2010, equation 1, computed by lemma 3.1 in O(F d).
+    Example:
+        >>> fm(np.array([[[1.0, 2.0], [3.0, 4.0]]]), np.array([[0.5, 0.25]]), np.zeros(1))
+        array([11.75])
+    """
+    total = x.sum(1)
+    return (np.einsum("nd,nd->n", total, total) - np.einsum("nfd,nfd->n", x, x)) / 2 + weights.sum(1) + bias
+
+
+def fm_grads(slopes, x, weights, bias):
+    """Slopes of (x, weights, bias) from those of the scores (n,)."""
+    return slopes[:, None, None] * (x.sum(1, keepdims=True) - x), np.repeat(slopes[:, None], x.shape[1], 1), slopes.sum(keepdims=True)
+
+
+class MLP(NamedTuple):
+    """Dense layers with an activation between them: weights and biases are tuples of (inputs, units) and (units,) arrays."""
+    weights: tuple
+    biases: tuple
+    activation: str
+
+
+def mlp_init(sizes, *, activation="relu", seed, dtype=np.float32):
+    """Untrained dense layers: normal weights of variance 2 / inputs (1 / inputs in the last layer), biases zero.
+
+    sizes : ints, inputs, units of each layer.  activation : "relu", "tanh" or "mish".  seed : int.  Returns MLP.
+    Example:
+        >>> [w.shape for w in mlp_init([8, 32, 1], seed=0).weights]
+        [(8, 32), (32, 1)]
+    """
+    _check.choice(activation, "activation", _VALUES)
+    sizes = [_check.integer(size, "sizes", 1) for size in sizes]
+    if len(sizes) < 2:
+        raise ValueError(f"sizes must name the inputs and at least one layer, not {sizes}")
+    rng = np.random.default_rng(int(_check.seed(seed)))
+    gains = [2.0] * (len(sizes) - 2) + [1.0]
+    weights = tuple((rng.standard_normal((a, b)) * np.sqrt(gain / a)).astype(dtype) for a, b, gain in zip(sizes, sizes[1:], gains))
+    return MLP(weights, tuple(np.zeros(size, dtype) for size in sizes[1:]), activation)
+
+
+def mlp(x, net):
+    """Output of dense layers; the encoder of a deep hash embedding when x are its codes.  x : floats (n, inputs).  Returns (n, units).
+
+    Source: for deep hash embeddings, Kang et al. 2021, section 3.3; Mish: Misra 2019."""
+    return _layers(x, net)[-1]
+
+
+def mlp_grads(slopes, x, net):
+    """Slopes of (x, net) from those of the output (n, units); those of the net as an MLP."""
+    sums = _layers(x, net)
+    weights, biases = [], []
+    for i in range(len(sums) - 1, -1, -1):
+        below = _VALUES[net.activation](sums[i - 1]) if i else x
+        weights.append(below.T @ slopes)
+        biases.append(slopes.sum(0))
+        slopes = slopes @ net.weights[i].T
+        if i:
+            slopes = slopes * _SLOPES[net.activation](sums[i - 1])
+    return slopes, MLP(tuple(weights[::-1]), tuple(biases[::-1]), net.activation)
+
+
+def layer_norm(x):
+    """Rows less their mean, over their standard deviation, along the last axis; a linear layer behind it has all of gain and offset.
+
+    Source: Ba, Kiros & Hinton 2016, equation 3."""
+    x = x - x.mean(-1, keepdims=True)
+    return x / np.sqrt(np.mean(x * x, -1, keepdims=True) + x.dtype.type(_EPS))
+
+
+def layer_norm_grads(slopes, x):
+    """Slopes of x from those of the result."""
+    x = x - x.mean(-1, keepdims=True)
+    scale = 1 / np.sqrt(np.mean(x * x, -1, keepdims=True) + x.dtype.type(_EPS))
+    x = x * scale
+    return scale * (slopes - slopes.mean(-1, keepdims=True) - x * np.mean(slopes * x, -1, keepdims=True))
+
+
+class Wukong(NamedTuple):
+    """One Wukong layer from F vectors to F1 + F2: project (F, k), net MLP from F * k to F1 * d, compress (F2, F), residual (F1 + F2, F)."""
+    project: np.ndarray
+    net: MLP
+    compress: np.ndarray
+    residual: np.ndarray
+
+
+def wukong_init(n_features, d, *, rank, machines, compressed, hidden, seed, dtype=np.float32):
+    """Untrained Wukong layer.
+
+    n_features, d : ints, vectors of a row and their width.  rank : int k, columns of the projection.
+    machines, compressed : ints F1 and F2, vectors that the factorisation machine and the linear compression give.
+    hidden : ints, units of the hidden layers of the net.  seed : int.  Returns Wukong.
+    """
+    rng = np.random.default_rng(int(_check.seed(seed)))
+    shapes = (n_features, rank), (compressed, n_features), (machines + compressed, n_features)
+    project, compress, residual = ((rng.standard_normal(shape) / np.sqrt(n_features)).astype(dtype) for shape in shapes)
+    return Wukong(project, mlp_init([n_features * rank, *hidden, machines * d], seed=seed, dtype=dtype), compress, residual)
+
+
+def wukong(x, layer):
+    """Vectors after one Wukong layer: all pairwise interactions through a net, linear compressions, and the input added.
+
+    x : floats (n, F, d).  layer : Wukong.  Returns (n, F1 + F2, d), normalised along d.
+    Source: Zhang et al. 2024, sections 3.4 to 3.6; the interactions X X^T Y are computed as X (X^T Y).
+    """
+    return layer_norm(_mixed(x, layer)[0])
+
+
+def wukong_grads(slopes, x, layer):
+    """Slopes of (x, layer) from those of the result (n, F1 + F2, d); those of the layer as a Wukong."""
+    mixed, inner, pairs, flat = _mixed(x, layer)
+    slopes = layer_norm_grads(slopes, mixed)
+    machines = slopes.shape[1] - layer.compress.shape[0]
+    flat_slopes, net = mlp_grads(slopes[:, :machines].reshape(x.shape[0], -1), flat, layer.net)
+    pair_slopes = layer_norm_grads(flat_slopes, pairs.reshape(flat.shape)).reshape(pairs.shape)  # (n, F, k)
+    inner_slopes = x.transpose(0, 2, 1) @ pair_slopes  # (n, d, k)
+    linear_slopes = slopes[:, machines:]
+    out = pair_slopes @ inner.transpose(0, 2, 1) + layer.project @ inner_slopes.transpose(0, 2, 1)
+    out += layer.compress.T @ linear_slopes + layer.residual.T @ slopes
+    return out, Wukong(_outer(x, inner_slopes), net, _outer(linear_slopes, x, True), _outer(slopes, x, True))
+
+
+def _mixed(x, layer):
+    """Sum of the parts of a Wukong layer before its normalisation, X^T Y (n, d, k), X X^T Y (n, F, k), and the input of the net."""
+    inner = x.transpose(0, 2, 1) @ layer.project
+    pairs = x @ inner
+    flat = layer_norm(pairs.reshape(x.shape[0], -1))
+    machine = mlp(flat, layer.net).reshape(x.shape[0], -1, x.shape[2])
+    return np.concatenate([machine, layer.compress @ x], axis=1) + layer.residual @ x, inner, pairs, flat
+
+
+def _outer(a, b, turned=False):
+    """Sum over rows of a @ b, or of a @ b^T if `turned`, as one product of matrices."""
+    return np.tensordot(a, b, ([0, 2], [0, 2] if turned else [0, 1]))
+
+
+def _layers(x, net):
+    """Sums of every layer before its activation; of the last, the output."""
+    sums = []
+    for weights, bias in zip(net.weights, net.biases):
+        x = _VALUES[net.activation](sums[-1]) if sums else x
+        sums.append(x @ weights + bias)
+    return sums
+
+
+def _mish(z):
+    """Value and slope of z tanh(log(1 + exp(z)))."""
+    soft = np.maximum(z, 0) + np.log1p(np.exp(-abs(z)))
+    t = np.tanh(soft)
+    return z * t, t + z * (1 - t * t) * _sigmoid(z)
+
+
+def _sigmoid(z):
+    u = np.exp(-abs(z))
+    return np.where(z >= 0, 1, u) / (1 + u)
+
+
+def _pair(scores, targets, name):
+    """Two arrays (n,) of the scores' float dtype."""
+    scores, targets = np.asarray(scores), np.asarray(targets)
+    if scores.dtype.kind != "f" or scores.ndim != 1 or scores.size == 0 or targets.shape != scores.shape:
+        raise ValueError(f"scores and {name} must be two float arrays (n,) of one length, at least 1, not {scores.dtype} {scores.shape} "
+                         f"and {targets.dtype} {targets.shape}")
+    return scores, targets.astype(scores.dtype)
