@@ -14,10 +14,12 @@ def multiply_shift(factors, keys, out):
     """One thread owns a block of keys in every row of `out` (depth, n)."""
     n = keys.size
     for task in prange((n + BLOCK - 1) // BLOCK):
+        first, last = task * BLOCK, min(task * BLOCK + BLOCK, n)
+        some = keys[first:last]
         for d in range(factors.size):
-            factor = factors[d]
-            for i in range(task * BLOCK, min(task * BLOCK + BLOCK, n)):
-                out[d, i] = multiplied(keys[i], factor)
+            row, factor = out[d, first:last], factors[d]  # slices, because the compiler finds no vector code for blocks of a row
+            for i in range(some.size):
+                row[i] = multiplied(some[i], factor)
 
 
 @loop
@@ -26,13 +28,16 @@ def polynomial(coefficients, keys, out):
     n = keys.size
     terms = coefficients.shape[1] - 1
     for task in prange((n + BLOCK - 1) // BLOCK):
+        first, last = task * BLOCK, min(task * BLOCK + BLOCK, n)
+        some = keys[first:last]
         for d in range(coefficients.shape[0]):
-            for i in range(task * BLOCK, min(task * BLOCK + BLOCK, n)):
-                residue = reduced61(keys[i])
+            row = out[d, first:last]
+            for i in range(some.size):
+                residue = reduced61(some[i])
                 value = coefficients[d, terms - 1]
                 for j in range(terms - 2, -1, -1):
                     value = reduced61(product61(value, residue) + coefficients[d, j])
-                out[d, i] = reduced61(value + product61(quotient61(keys[i], residue), coefficients[d, terms]))
+                row[i] = reduced61(value + product61(quotient61(some[i], residue), coefficients[d, terms]))
 
 
 @loop
@@ -40,12 +45,15 @@ def tabulation(tables, keys, out):
     """Exclusive or of the entries of the eight bytes of a key; one thread owns a block of keys."""
     n = keys.size
     for task in prange((n + BLOCK - 1) // BLOCK):
+        first, last = task * BLOCK, min(task * BLOCK + BLOCK, n)
+        some = keys[first:last]
         for d in range(tables.shape[0]):
-            for i in range(task * BLOCK, min(task * BLOCK + BLOCK, n)):
+            row = out[d, first:last]
+            for i in range(some.size):
                 word = np.uint64(0)
                 for j in range(8):
-                    word = word ^ tables[d, j, np.int64((keys[i] >> np.uint64(8 * j)) & np.uint64(0xFF))]
-                out[d, i] = word
+                    word = word ^ tables[d, j, np.int64((some[i] >> np.uint64(8 * j)) & np.uint64(0xFF))]
+                row[i] = word
 
 
 @loop
