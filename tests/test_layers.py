@@ -14,19 +14,19 @@ SOURCES = {path.relative_to(HOME).as_posix(): path.read_text(encoding="utf-8")
 
 # A public module imports only modules to its left, and the helpers.
 ORDER = ["hashing", "families", "sketch", "sketchbytes", "rowsketch", "heavy", "turnstile", "modelfile", "sparse", "minhash", "text",
-         "count", "metrics", "frame", "optim", "embed", "heads", "lookup", "decode", "mach", "shallow", "partition", "linear", "crosses", "votes",
-         "neighbours", "rerank", "files", "sizing", "fit", "recipe", "ranker", "sessions", "pipeline", "estimators", "demo", "cli"]
+         "count", "metrics", "frame", "optim", "embed", "heads", "lookup", "decode", "mach", "shallow", "partition", "linear", "crosses",
+         "votes", "neighbours", "rerank", "files", "sizing", "fit", "recipe", "ranker", "sessions", "pipeline", "estimators", "demo", "cli"]
 # Files of the loops import only files to their left.
 CPU_ORDER = ["vector", "hashing", "families", "heavy", "sketch", "sparse", "minhash", "text", "count", "files", "batches", "lookup",
-             "decode", "mach", "embed", "shallow", "crosses", "votes", "neighbours", "rerank", "sessions"]
+             "decode", "mach", "embed", "shallow", "partition", "crosses", "votes", "neighbours", "rerank", "sessions"]
 SCALARS = ["hashing", "families", "sketch", "files", "loss", "optim", "crosses", "minhash", "embed"]
 # Helpers, below all public modules: what of the package each may import.
 HELPERS = {"_jit": set(), "_check": set(), "_disk": set(), "_threads": set(), "_memory": set(), "_strings": {"_check", "_cpu.hashing"},
            "_batches": {"_cpu.batches"}, "_chances": set(), "_sketches": {"_check", "_cpu.sketch"},
            "_place": {"_cpu", "_cuda"}}
 # Loops and scalars that a public module uses besides those of its own name.
-BORROWED = {"count": {"_cpu.hashing"}, "decode": {"_cpu.lookup"}, "partition": {"_cpu.decode"}, "shallow": {"_cpu.mach"}, "optim": {"_scalar.optim"},
-            "rowsketch": {"_cpu.sketch"}}
+BORROWED = {"count": {"_cpu.hashing"}, "decode": {"_cpu.lookup"}, "partition": {"_cpu.decode"}, "shallow": {"_cpu.mach"},
+            "optim": {"_scalar.optim"}, "rowsketch": {"_cpu.sketch"}}
 # Packages beyond NumPy and the standard library: at the top of which files, and inside functions of which.
 AT_TOP = {"numba": {"_jit", "_threads", "_place"}, "sklearn": {"estimators"}}
 INSIDE = {"scipy": {"sparse"}, "pandas": {"frame"}, "safetensors": {"modelfile"}, "sklearn": {"estimators"},
