@@ -2,8 +2,8 @@
 
 The modules are the domains: `hashing`, `families`, `sketch`, `sketchbytes`, `rowsketch`, `heavy`, `turnstile`, `sparse`, `minhash`,
 `text`, `count`, `metrics`, `optim`, `embed`, `heads`, `lookup`, `decode`, `mach`, `shallow`, `partition`, `linear`, `crosses`, `votes`,
-`neighbours`, `rerank`, `recipe`, `ranker`, `sessions`, `files`, `modelfile`, `sizing`, `fit`, `pipeline`, `frame`. The names below are those
-that most programs need.
+`neighbours`, `rerank`, `recipe`, `ranker`, `sessions`, `files`, `modelfile`, `sizing`, `fit`, `pipeline`, `frame`. The names below are
+those that most programs need.
 """
 import os as _os
 
