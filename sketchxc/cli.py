@@ -67,8 +67,9 @@ def _train(args):
         raise ValueError(f"--model {kind} chooses its own settings: {', '.join(given)} go with --model mach or linear")
     start = time.perf_counter()
     classifier, plan, scores = pipeline.train(
-        data, labels, names=names, kind=kind, validation=args.validation, memory=args.memory, seconds=args.time, seed=args.seed,
-        threads=_threads(args), progress=progress, report=report, dry_run=args.dry_run, **given)
+        data, labels, names=names, kind=kind, validation=args.validation, memory=args.memory, seconds=args.time,
+        tail=metrics.PROPENSITY_PRESETS[args.tail] if args.tail else (), seed=args.seed, threads=_threads(args), progress=progress,
+        report=report, dry_run=args.dry_run, **given)
     if args.dry_run:
         return
     if bar is not None:
@@ -255,6 +256,8 @@ def _parser():
     verb.add_argument("--memory", type=_size, metavar="BYTES",
                       help="for the model, as 500MB or 4G (default: none; mach and linear: with the optimizer, 2 GiB)")
     verb.add_argument("--time", type=_seconds, metavar="SECONDS", help="for training, by its forecast, as 90 or 10m (default: none)")
+    verb.add_argument("--tail", choices=sorted(metrics.PROPENSITY_PRESETS),
+                      help="rank by expected propensity-scored gain, with this preset of its constants: rare labels come forward")
     verb.add_argument("--validation", type=float, default=0.0, metavar="FRACTION", help="of the rows, left out and scored (default: 0)")
     verb.add_argument("--format", choices=("auto", "xc", "text"), default="auto", help="of TRAIN (default: a TAB means text)")
     verb.add_argument("--dry-run", action="store_true", help="print the plan and stop")

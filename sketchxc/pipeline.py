@@ -128,8 +128,8 @@ def first_row(x):
     return sparse.take(x, np.arange(min(1, x.indptr.size - 1)))
 
 
-def train(data, labels, *, names=None, kind="best", validation=0.0, memory=None, seconds=None, seed=0, threads=1, progress=None,
-          dry_run=False, report=None, **settings):
+def train(data, labels, *, names=None, kind="best", validation=0.0, memory=None, seconds=None, tail=(), seed=0, threads=1,
+          progress=None, dry_run=False, report=None, **settings):
     """Train a classifier on texts or rows of numbers, with every setting that is not given chosen by the size of the data.
 
     data : list of str, or Rows.  labels : Rows.  names : list of str, the label names.
@@ -137,6 +137,7 @@ def train(data, labels, *, names=None, kind="best", validation=0.0, memory=None,
     validation : float in [0, 1), share of the rows that is left out of training and scored after it.
     memory : int, bytes that the model may take, with "mach" and "linear" its optimizer too.  seconds : float, that training may take by the
     forecast: rankers fall back to a faster kind, "mach" and "linear" make fewer passes.
+    tail : as for `recipe.choose`.
     seed : int.  threads : int, for the expected time.  settings : as for `sizing.plan`, for kinds "mach" and "linear".
     progress : function (share of the work done since the last call, a line about it).
     report : function (Plan or Recipe), called before training.
@@ -146,6 +147,8 @@ def train(data, labels, *, names=None, kind="best", validation=0.0, memory=None,
     validation = _check.real(validation, "validation", 0.0, 0.99)
     if settings and kind not in ("mach", "linear"):
         raise ValueError(f"kind {kind!r} chooses its own settings: {', '.join(settings)} go with kind 'mach' or 'linear'")
+    if tail and kind in ("mach", "linear"):
+        raise ValueError(f"tail needs probabilities, which kind {kind!r} lacks: take kind 'best', 'fast' or 'small'")
     if labels.indices.size == 0:
         raise ValueError("labels must hold at least one label")
     n = labels.indptr.size - 1
@@ -165,7 +168,7 @@ def train(data, labels, *, names=None, kind="best", validation=0.0, memory=None,
             chosen = sizing.plan(len(kept), encoder.width, labels.width, memory, kind=kind, single=single, **size, **settings)
     else:
         chosen = recipe.choose(len(kept), encoder.width, labels.width, label_nonzeros=int(labels.indices.size * len(kept) / n), kind=kind,
-                               memory=memory, seconds=seconds, **size)
+                               memory=memory, seconds=seconds, tail=tail, **size)
     if report:
         report(chosen)
     if dry_run:

@@ -30,6 +30,7 @@ class Ranker(NamedTuple):
     weights : float64 (4,), of the logarithm of the votes, of the factors' score, of MACH's mean log-probability and of the logarithm of the
     nearest rows' votes.
     calibration : float64 (2,), slope and offset: the probability of a label is sigmoid(slope * score + offset).
+    gains : float32 (n_labels,), what a hit of each label is worth in the order of the answers, or (0,) where all are worth the same.
     shortlist : int, labels re-ranked per row.  power : float, of a feature's value in its votes.
     """
     crosses: Crosses
@@ -39,6 +40,7 @@ class Ranker(NamedTuple):
     neighbours: object
     weights: np.ndarray
     calibration: np.ndarray
+    gains: np.ndarray
     shortlist: int
     power: float
 
@@ -50,6 +52,49 @@ def train(x, labels, chosen, *, progress=None):
     progress : function (share of the work done since the last call, a line about it).
     Returns Ranker. The same bits for any number of threads."""
     progress = progress or (lambda share, line: None)
+    model = _train(x, labels, chosen, progress)
+    if chosen.tail:
+        counts = sparse.column_counts(labels, check=False)
+        gains = 1 / metrics.propensities(counts, max(3, x.indptr.size - 1), *chosen.tail)
+        model = model._replace(gains=gains.astype(np.float32))
+    return model
+
+
+def top_k(model, x, k):
+    """Best k labels of every row.
+
+    x : Rows (n, features).  k : int.
+    Returns labels int32 (n, k) and scores float32 (n, k), best first; -1 where fewer labels are on the shortlist. Equal scores are in the
+    order of the votes. `probabilities` turns scores into probabilities. With gains the order is by expected gain, probability times gain,
+    and not by score.
+    Source: Jain, Prabhu & Varma 2016, section 3, for propensities as gains."""
+    k = _check.integer(k, "k", 1, model.votes.n_labels)
+    n = x.indptr.size - 1
+    best, best_scores = np.full((n, k), -1, np.int32), np.full((n, k), -np.inf, np.float32)
+    for start in range(0, n, BLOCK):
+        rows = sparse.take(x, np.arange(start, min(n, start + BLOCK)), check=False)
+        shortlist, features = _features(model, rows, max(k, model.shortlist))
+        scores = _joined(features, model.weights, shortlist)
+        worth = probabilities(model, scores) * model.gains[shortlist] if model.gains.size else scores
+        order = np.argsort(-worth, axis=1, kind="stable")[:, :k]
+        best[start:start + BLOCK, :order.shape[1]] = np.take_along_axis(shortlist, order, 1)
+        best_scores[start:start + BLOCK, :order.shape[1]] = np.take_along_axis(scores, order, 1)
+    return best, best_scores
+
+
+def probabilities(model, scores):
+    """Probability that a label with a given score is right, from the held-out rows: float32, the shape of `scores`; 0 for a score of -inf,
+    where there is no label.
+
+    Source: Platt 1999, on the scores of shortlisted labels."""
+    slope, offset = model.calibration
+    scores = np.asarray(scores, np.float64)
+    none = np.isneginf(scores)
+    z = slope * np.where(none, 0.0, scores) + offset
+    return np.where(none, 0.0, np.exp(-np.logaddexp(0, -z))).astype(np.float32)
+
+
+def _train(x, labels, chosen, progress):
     n = x.indptr.size - 1
     kept, held = sizing.split(n, chosen.held / n, chosen.seed)
     held_x, held_labels = sparse.take(x, held), sparse.take(labels, held)
@@ -75,37 +120,6 @@ def train(x, labels, chosen, *, progress=None):
     return again._replace(weights=model.weights, calibration=model.calibration)
 
 
-def top_k(model, x, k):
-    """Best k labels of every row.
-
-    x : Rows (n, features).  k : int.
-    Returns labels int32 (n, k) and scores float32 (n, k), best first; -1 where fewer labels are on the shortlist. Equal scores are in the
-    order of the votes. `probabilities` turns scores into probabilities."""
-    k = _check.integer(k, "k", 1, model.votes.n_labels)
-    n = x.indptr.size - 1
-    best, best_scores = np.full((n, k), -1, np.int32), np.full((n, k), -np.inf, np.float32)
-    for start in range(0, n, BLOCK):
-        rows = sparse.take(x, np.arange(start, min(n, start + BLOCK)), check=False)
-        shortlist, features = _features(model, rows, max(k, model.shortlist))
-        scores = _joined(features, model.weights, shortlist)
-        order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
-        best[start:start + BLOCK, :order.shape[1]] = np.take_along_axis(shortlist, order, 1)
-        best_scores[start:start + BLOCK, :order.shape[1]] = np.take_along_axis(scores, order, 1)
-    return best, best_scores
-
-
-def probabilities(model, scores):
-    """Probability that a label with a given score is right, from the held-out rows: float32, the shape of `scores`; 0 for a score of -inf,
-    where there is no label.
-
-    Source: Platt 1999, on the scores of shortlisted labels."""
-    slope, offset = model.calibration
-    scores = np.asarray(scores, np.float64)
-    none = np.isneginf(scores)
-    z = slope * np.where(none, 0.0, scores) + offset
-    return np.where(none, 0.0, np.exp(-np.logaddexp(0, -z))).astype(np.float32)
-
-
 def _choose(counts, wide, labels, chosen):
     """How much of the chance count is taken off and the power of a feature's value: the best of four by the held-out rows' P@1 + P@3 + P@5.
 
@@ -129,7 +143,8 @@ def _parts(pairs, counts, votes_settings, x, wide, labels, chosen, progress):
     expected, power = votes_settings
     made = _votes(counts, expected, chosen)
     near = neighbours.index(x, labels, check=False) if chosen.neighbours else None
-    model = Ranker(pairs, made, None, None, near, np.eye(PARTS)[0], np.array([1.0, 0.0]), chosen.shortlist, power)
+    model = Ranker(pairs, made, None, None, near, np.eye(PARTS)[0], np.array([1.0, 0.0]), np.empty(0, np.float32), chosen.shortlist,
+                   power)
     if chosen.mach is not None:
         part = fit.untrained(chosen.mach, x.width, labels.width)
         fit.fit(part, chosen.mach, x, labels)
@@ -255,7 +270,10 @@ def _validate(model):
     if model.weights.shape != (PARTS,) or model.calibration.shape != (2,):
         raise ValueError(f"weights and calibration must have {PARTS} and 2 numbers, not {model.weights.shape} and "
                          f"{model.calibration.shape}")
+    if model.gains.size and model.gains.shape != (model.votes.n_labels,):
+        raise ValueError(f"gains must hold none or {model.votes.n_labels} numbers, not {model.gains.size}")
 
 
 modelfile.register(Ranker, _validate, crosses=Crosses, votes=Votes, factors=(PackedFactors, type(None)), mach=(Mach, type(None)),
-                   neighbours=(Neighbours, type(None)), weights=(np.float64, 1), calibration=(np.float64, 1), shortlist=int, power=float)
+                   neighbours=(Neighbours, type(None)), weights=(np.float64, 1), calibration=(np.float64, 1), gains=(np.float32, 1),
+                   shortlist=int, power=float)

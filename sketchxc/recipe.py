@@ -22,6 +22,7 @@ class Recipe(NamedTuple):
     shortlist : labels re-ranked per row.
     dim, reps, epochs, lr, near, far : of the factors; reps 0 leaves them out.  mach : sizing.Plan, or None.
     neighbours : bool, whether the nearest rows take part.
+    tail : (A, B) of the propensities by which labels are ranked, or () for ranking by probability.
     held : rows held out for the weights.  seed : int.  model_bytes : int, forecast.  one_vs_all_bytes : int.  seconds : float, forecast.
     reason : str, why not the kind that was asked for; empty if it is.
     """
@@ -38,6 +39,7 @@ class Recipe(NamedTuple):
     far: int
     mach: object
     neighbours: bool
+    tail: tuple
     held: int
     seed: int
     model_bytes: int
@@ -53,6 +55,8 @@ class Recipe(NamedTuple):
             parts.append(f"MACH R={self.mach.reps} B={self.mach.buckets}")
         if self.neighbours:
             parts.append("nearest rows")
+        if self.tail:
+            parts.append("ranked by expected propensity-scored gain")
         size = sizing.megabytes(self.model_bytes)
         lines = [f"model      {self.kind}: {'; '.join(parts)}",
                  f"training   weights fitted on {self.held:,} held-out rows, seed {self.seed}",
@@ -61,11 +65,13 @@ class Recipe(NamedTuple):
         return "\n".join(lines + ([f"choice     {self.reason}"] if self.reason else []))
 
 
-def choose(rows, features, labels, *, nonzeros, label_nonzeros=None, kind="best", memory=None, seconds=None, seed=0, threads=1):
+def choose(rows, features, labels, *, nonzeros, label_nonzeros=None, kind="best", memory=None, seconds=None, tail=(), seed=0,
+           threads=1):
     """Choose the parts by the size of the data; where a budget does not allow the kind, the first of its fallbacks that it allows.
 
     rows, features, labels, nonzeros : int.  label_nonzeros : int, labels of all rows, 2 a row if None.
     kind : "best", "fast" or "small".  memory : int, bytes that the model may take.  seconds : float, that training may take.
+    tail : (A, B) of `metrics.propensities` to rank labels by probability over propensity, which favours rare ones; () by probability.
     seed : int.  threads : int, for the expected time.
     Returns Recipe. Its size and time are forecasts, the budgets are compared with them.
     Raises ValueError if no kind keeps within the budgets."""
@@ -78,7 +84,7 @@ def choose(rows, features, labels, *, nonzeros, label_nonzeros=None, kind="best"
         made = _recipe(rows, features, labels, nonzeros, label_nonzeros, one, seed, threads)
         large, slow = memory is not None and made.model_bytes > memory, seconds is not None and made.seconds > seconds
         if not (large or slow):
-            return made._replace(reason="; ".join(reasons))
+            return made._replace(tail=tuple(tail), reason="; ".join(reasons))
         reasons.append(f"{one} would take " + " and ".join(
             [sizing.megabytes(made.model_bytes)] * large + [f"{made.seconds:.0f} s"] * slow))
         costs.append(made)
@@ -104,5 +110,5 @@ def _recipe(rows, features, labels, nonzeros, label_nonzeros, kind, seed, thread
     # Seconds per nonzero, per row of a pass and per row of the shortlists, as measured on one core.
     seconds = (nonzeros * 1.5e-6 + rows * epochs * 1.5e-6 * reps + rows * 1e-5 * (reps > 0)) / threads + (part.seconds if part else 0)
     held = min(20_000, max(1, rows // (5 if rows < 6000 else 8 if rows < 160_000 else 20)))
-    return Recipe(kind, top, keep, threshold, min(100, labels), dim, reps, epochs, 0.35, 4, 16, part, near, held, seed, int(size),
+    return Recipe(kind, top, keep, threshold, min(100, labels), dim, reps, epochs, 0.35, 4, 16, part, near, (), held, seed, int(size),
                   one_vs_all, seconds, "")

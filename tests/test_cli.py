@@ -195,6 +195,10 @@ def test_budgets_are_part_of_the_plan(xc, tmp_path, capsys):
     assert "the budgets are too small: best would take" in capsys.readouterr().err
     assert run("train", train, "-o", tmp_path / "model", "--dry-run", "--model", "mach", "--time", "1e-9s") == 0
     assert " 1 epochs" in capsys.readouterr().err
+    assert run("train", train, "-o", tmp_path / "model", "--dry-run", "--tail", "amazon") == 0
+    assert "propensity-scored" in capsys.readouterr().err
+    assert run("train", train, "-o", tmp_path / "model", "--model", "mach", "--tail", "amazon") == 1
+    assert "tail needs probabilities" in capsys.readouterr().err
     assert not (tmp_path / "model").exists()
 
 

@@ -85,7 +85,7 @@ def test_equal_scores_stand_for_the_rate_of_hits():
 
 def test_probabilities_of_any_score():
     """Far scores do not overflow, and -inf, no label, has no chance, whatever the slope."""
-    model = ranker.Ranker(*[None] * 5, np.ones(4), np.array([0.5, -1.0]), 5, 0.5)
+    model = ranker.Ranker(*[None] * 5, np.ones(4), np.array([0.5, -1.0]), np.empty(0, np.float32), 5, 0.5)
     scores = np.array([[-np.inf, -1e30, -3, 0, 2, 1e30]], np.float32)
     got = ranker.probabilities(model, scores)
     assert got.dtype == np.float32 and got.shape == scores.shape
@@ -97,7 +97,7 @@ def test_probabilities_of_any_score():
 @pytest.mark.parametrize("change", [dict(weights=np.ones(2)), dict(calibration=np.ones(3))])
 def test_model_files_whose_parts_do_not_fit(change):
     with pytest.raises(ValueError, match="weights and calibration must have 4 and 2 numbers"):
-        ranker._validate(ranker.Ranker(*[None] * 5, np.ones(4), np.ones(2), 5, 0.5)._replace(**change))
+        ranker._validate(ranker.Ranker(*[None] * 5, np.ones(4), np.ones(2), np.empty(0, np.float32), 5, 0.5)._replace(**change))
 
 
 @pytest.mark.parametrize("kind", ["best", "fast", "small"])
@@ -231,6 +231,21 @@ def test_answers_are_the_sorted_joined_scores():
     assert (ranked == -1).any() and (ranker.probabilities(model, scores)[ranked == -1] == 0).all()
     longer = ranker.top_k(model, part, 8)[0]
     assert (np.sort(longer, axis=1) == np.arange(8)).all()  # more than the shortlist holds
+
+
+def test_gains_put_labels_in_the_order_of_probability_times_gain(tmp_path):
+    rows, truth = [[0, i % 7 + 1] for i in range(60)], [[0] if i % 3 else [1] for i in range(60)]
+    plain, x = fitted(rows, truth, 8, 2, kind="fast")
+    tail, _ = fitted(rows, truth, 8, 2, kind="fast", tail=metrics.PROPENSITY_PRESETS["default"])
+    assert plain.gains.size == 0
+    assert tail.gains == pytest.approx(1 / metrics.propensities([40, 20], 60), rel=1e-6)
+    labels, scores = ranker.top_k(plain, x, 2)
+    assert (labels[:, 0] == 0).any()
+    by_gain, own = ranker.top_k(tail._replace(gains=np.array([1, 1e6], np.float32)), x, 2)
+    assert (by_gain == [1, 0]).all()  # the order is another, each label keeps its score
+    assert np.array_equal(np.take_along_axis(scores, np.argsort(labels, axis=1), 1), own[:, ::-1])
+    with pytest.raises(ValueError, match="gains must hold none or 2 numbers, not 3"):
+        modelfile.save(tmp_path / "model", tail._replace(gains=np.ones(3, np.float32)))
 
 
 def test_answers_do_not_depend_on_blocks_of_rows(monkeypatch):
