@@ -56,6 +56,7 @@ def test_ties_go_to_the_smaller_item():
     model = sessions._index(sessions.sessions([[5, 3], [3, 5], [9, 8], [9, 1], [9, 4]], 10))
     model = model._replace(session_weights=np.ones(5, np.float32))
     assert sessions.neighbours(model, [[9]], 4)[0].tolist() == [[9, 1, 4, 8]]
+    assert sessions.neighbours(model, [[9]], 2)[0].tolist() == [[9, 1]]
 
 
 @given(ROWS)
@@ -194,6 +195,8 @@ def test_bad_input(tmp_path):
             sessions.sessions(sessions.Sessions(np.array(indptr, np.int64), np.zeros(1, np.int32), 4))
     with pytest.raises(ValueError, match="the number of sessions must be at least 1"):
         sessions.train(sessions.sessions([]))
+    with pytest.raises(ValueError, match="seed must be at least 0"):
+        sessions.train(sessions.sessions([[1]]), seed=-1)
     with pytest.raises(ValueError, match="kind must be one of"):
         sessions.train(sessions.sessions([[1]]), kind="slow")
     (tmp_path / "s").write_text("9\t1\n")
