@@ -29,7 +29,7 @@ def main(argv=None):
         sys.stdout = open(os.devnull, "w")  # the reader of our output has gone: nothing left to say
         return 1
     except KeyboardInterrupt:
-        print("sketchxc: interrupted, nothing written", file=sys.stderr)
+        print("sketchxc: interrupted, no output written", file=sys.stderr)
         return 130
     except (ValueError, OSError, FloatingPointError, MemoryError) as error:
         print(f"sketchxc: {error or type(error).__name__}", file=sys.stderr)
@@ -66,10 +66,11 @@ def _train(args):
     if given and kind not in ("mach", "linear"):
         raise ValueError(f"--model {kind} chooses its own settings: {', '.join(given)} go with --model mach or linear")
     start = time.perf_counter()
+    checkpoints = f"{args.output}.checkpoint"
     classifier, plan, scores = pipeline.train(
         data, labels, names=names, kind=kind, validation=args.validation, memory=args.memory, seconds=args.time,
         tail=metrics.PROPENSITY_PRESETS[args.tail] if args.tail else (), seed=args.seed, threads=_threads(args), progress=progress,
-        report=report, dry_run=args.dry_run, **given)
+        checkpoints=checkpoints, every=args.checkpoint, report=report, dry_run=args.dry_run, **given)
     if args.dry_run:
         return
     if bar is not None:
@@ -78,6 +79,8 @@ def _train(args):
     settings = {name: value for name, value in plan._asdict().items() if name not in forecasts}
     settings |= {"rows": rows, "mach": str(plan.mach) if getattr(plan, "mach", None) else None}
     modelfile.save(args.output, classifier, settings)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(checkpoints)
     if not args.quiet:
         if scores:
             print("validation " + "  ".join(f"P@{k} {value:.2f}" for k, value in scores.items()), file=sys.stderr)
@@ -259,6 +262,8 @@ def _parser():
     verb.add_argument("--tail", choices=sorted(metrics.PROPENSITY_PRESETS),
                       help="rank by expected propensity-scored gain, with this preset of its constants: rare labels come forward")
     verb.add_argument("--validation", type=float, default=0.0, metavar="FRACTION", help="of the rows, left out and scored (default: 0)")
+    verb.add_argument("--checkpoint", type=float, default=60.0, metavar="SECONDS",
+                      help="between two states kept in MODEL.checkpoint, from which the same command goes on after a kill (default: 60)")
     verb.add_argument("--format", choices=("auto", "xc", "text"), default="auto", help="of TRAIN (default: a TAB means text)")
     verb.add_argument("--dry-run", action="store_true", help="print the plan and stop")
     verb.add_argument("--quiet", action="store_true", help="no plan, no progress bar")

@@ -21,11 +21,12 @@ def untrained(plan, n_features, n_labels):
     return mach.init(n_features, labels, loss=plan.loss, width=width, seed=plan.seed)
 
 
-def fit(model, plan, x, labels, *, state=None, progress=None):
+def fit(model, plan, x, labels, *, state=None, start=0, keep=None, progress=None):
     """Train a model in place for plan.epochs passes.
 
     model : Mach or Shallow.  plan : Plan.  x, labels : Rows.  state : optimizer state to go on with; None starts afresh.
-    progress : function (rows done, loss) called after every piece of a pass.
+    start : int, passes that model and state have behind them (`checkpoint`).  keep : function (passes done, model, state) called after
+    every pass.  progress : function (rows done, loss) called after every piece of a pass.
     Returns the mean loss of the last pass.
     Raises FloatingPointError when the loss is no longer finite: the learning rate is too high."""
     module = trainer(model)
@@ -39,16 +40,22 @@ def fit(model, plan, x, labels, *, state=None, progress=None):
     mean = 0.0
     for epoch in range(plan.epochs):
         order = rng.permutation(n)
+        if epoch < start:
+            if progress:
+                progress(n, float("nan"))
+            continue
         mean = 0.0
-        for start in range(0, n, piece):
-            part = order[start:start + piece]
-            first, last = (opt.lr * (1.0 - (epoch + place / n) / plan.epochs) for place in (start, start + part.size))
+        for begin in range(0, n, piece):
+            part = order[begin:begin + piece]
+            first, last = (opt.lr * (1.0 - (epoch + place / n) / plan.epochs) for place in (begin, begin + part.size))
             loss = module.train(model, opt._replace(lr=first), state, x, labels, part, batch=plan.batch, last_lr=last, check=False)
             if not np.isfinite(loss):
                 raise FloatingPointError(f"the loss became {loss} in epoch {epoch + 1}: take a lower learning rate than {plan.lr:g}")
             mean += loss * part.size / n
             if progress:
                 progress(part.size, loss)
+        if keep:
+            keep(epoch + 1, model, state)
     return mean
 
 

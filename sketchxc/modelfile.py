@@ -69,7 +69,7 @@ def save(path, state, notes=None):
     if not isinstance(notes, dict):
         raise TypeError(f"notes must be a dict, not {type(notes).__name__}")
     table = {name: [a.dtype.newbyteorder("<").str, list(a.shape), _digest(a)] for name, a in arrays.items()}
-    content = {"format": FORMAT, "package": _package_version(), "state": tree, "arrays": table, "notes": notes}
+    content = {"format": FORMAT, "package": package_version(), "state": tree, "arrays": table, "notes": notes}
     text = '{"check":"' + "0" * 16 + '",' + json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)[1:]
     with replacing(path) as temporary:
         try:
@@ -188,7 +188,7 @@ def _read_header(path):
         content = json.loads(text)
         if isinstance(content["format"], int) and content["format"] > FORMAT:
             raise ValueError(f"format {content['format']} (written by sketchxc {content.get('package')}) is newer than format {FORMAT}, "
-                             f"the latest that sketchxc {_package_version()} reads")
+                             f"the latest that sketchxc {package_version()} reads")
         at = _CHECK.search(raw)
         if content["format"] != FORMAT or at is None or _header_check(raw, at) != at.group():
             raise ValueError("damaged header (wrong checksum)")
@@ -212,7 +212,8 @@ def _digest(array):
     return hashlib.blake2b(array.reshape(-1).view(np.uint8), digest_size=8).hexdigest()
 
 
-def _package_version():
+def package_version():
+    """Version of sketchxc, "unknown" where it is not installed."""
     import importlib.metadata
     try:
         return importlib.metadata.version("sketchxc")

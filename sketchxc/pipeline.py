@@ -3,7 +3,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from . import _check, _disk, files, fit, metrics, modelfile, ranker, recipe, sizing, sparse, text
+from . import _check, _disk, checkpoint, files, fit, metrics, modelfile, ranker, recipe, sizing, sparse, text
 
 VOCABULARY = 1 << 20  # tokens at most that have a column of their own
 
@@ -129,7 +129,7 @@ def first_row(x):
 
 
 def train(data, labels, *, names=None, kind="best", validation=0.0, memory=None, seconds=None, tail=(), seed=0, threads=1,
-          progress=None, dry_run=False, report=None, **settings):
+          checkpoints=None, every=60.0, progress=None, dry_run=False, report=None, **settings):
     """Train a classifier on texts or rows of numbers, with every setting that is not given chosen by the size of the data.
 
     data : list of str, or Rows.  labels : Rows.  names : list of str, the label names.
@@ -139,6 +139,8 @@ def train(data, labels, *, names=None, kind="best", validation=0.0, memory=None,
     forecast: rankers fall back to a faster kind, "mach" and "linear" make fewer passes.
     tail : as for `recipe.choose`.
     seed : int.  threads : int, for the expected time.  settings : as for `sizing.plan`, for kinds "mach" and "linear".
+    checkpoints : file name under which the training is kept after a pass, at most once in `every` seconds, and from which the same training
+    on the same data goes on; its bytes come out the same. The file stays; None keeps nothing.
     progress : function (share of the work done since the last call, a line about it).
     report : function (Plan or Recipe), called before training.
     Returns (Classifier, Plan or Recipe, dict of precisions on the validation rows in percent, empty without them); with `dry_run`
@@ -176,12 +178,17 @@ def train(data, labels, *, names=None, kind="best", validation=0.0, memory=None,
     held_x, held_labels = sparse.take(x, held), sparse.take(labels, held)
     if len(held):
         x, labels = sparse.take(x, kept), sparse.take(labels, kept)
+    keep = start = None
+    if checkpoints:
+        run = checkpoint.digest(_without_forecast(chosen), *x[:3], *labels[:2])
+        start, keep = checkpoint.load(checkpoints, run), checkpoint.keeper(checkpoints, run, every)
     if kind in ("mach", "linear"):
-        model = fit.untrained(chosen, encoder.width, labels.width)
+        _, done, model, state = start or (None, 0, fit.untrained(chosen, encoder.width, labels.width), None)
         whole = chosen.epochs * len(kept)
-        fit.fit(model, chosen, x, labels, progress=progress and (lambda rows, loss: progress(rows / whole, f"loss {loss:.4f}")))
+        fit.fit(model, chosen, x, labels, state=state, start=done, keep=keep,
+                progress=progress and (lambda rows, loss: progress(rows / whole, f"loss {loss:.4f}")))
     else:
-        model = ranker.train(x, labels, chosen, progress=progress)
+        model = ranker.train(x, labels, chosen, start=start and start[1:], keep=keep, progress=progress)
     how = "logit" if getattr(chosen, "loss", "") == "softmax" else "log"
     classifier = Classifier(encoder, model, *modelfile.pack_strings(names or []), how)
     scores = {}
@@ -226,6 +233,12 @@ def label_names(classifier):
     if classifier.name_offsets.size < 2:
         return None
     return modelfile.unpack_strings(classifier.names, classifier.name_offsets)
+
+
+def _without_forecast(chosen):
+    """Settings without the expected time, which depends on the number of threads."""
+    chosen = chosen._replace(seconds=0.0)
+    return chosen._replace(mach=_without_forecast(chosen.mach)) if getattr(chosen, "mach", None) else chosen
 
 
 def _token_counts(encoder, texts):

@@ -45,14 +45,16 @@ class Ranker(NamedTuple):
     power: float
 
 
-def train(x, labels, chosen, *, progress=None):
+def train(x, labels, chosen, *, start=None, keep=None, progress=None):
     """Train a classifier.
 
     x : Rows (n, features), of length 1.  labels : Rows (n, n_labels).  chosen : Recipe.
+    start : (passes done, Factors, FactorSlots) of a training to go on with, or None.  keep : function of these three, called after every
+    pass of the factors on sets of over SMALL_SET rows; all else is done anew.
     progress : function (share of the work done since the last call, a line about it).
     Returns Ranker. The same bits for any number of threads."""
     progress = progress or (lambda share, line: None)
-    model = _train(x, labels, chosen, progress)
+    model = _train(x, labels, chosen, start, keep, progress)
     if chosen.tail:
         counts = sparse.column_counts(labels, check=False)
         gains = 1 / metrics.propensities(counts, max(3, x.indptr.size - 1), *chosen.tail)
@@ -94,7 +96,7 @@ def probabilities(model, scores):
     return np.where(none, 0.0, np.exp(-np.logaddexp(0, -z))).astype(np.float32)
 
 
-def _train(x, labels, chosen, progress):
+def _train(x, labels, chosen, start, keep, progress):
     n = x.indptr.size - 1
     kept, held = sizing.split(n, chosen.held / n, chosen.seed)
     held_x, held_labels = sparse.take(x, held), sparse.take(labels, held)
@@ -105,7 +107,8 @@ def _train(x, labels, chosen, progress):
     counts = votes.count(wide, seen_labels, check=False)
     expected, power = _choose(counts, held_wide, held_labels, chosen)
     progress(0.15, "votes")
-    model = _parts(pairs, counts, (expected, power), seen_x, wide, seen_labels, chosen, progress)
+    start, keep = (start, keep) if n > SMALL_SET else (None, None)
+    model = _parts(pairs, counts, (expected, power), seen_x, wide, seen_labels, chosen, start, keep, progress)
     shortlist, features = _features(model, held_x)
     hits = metrics.hits(shortlist, held_labels)
     model = model._replace(weights=_fit_weights(features, shortlist >= 0, hits, _present(model)))
@@ -116,7 +119,8 @@ def _train(x, labels, chosen, progress):
         return model._replace(votes=_votes(counts, expected, chosen), neighbours=near)
     pairs = crosses.find(x, top=chosen.top, seed=chosen.seed, check=False)
     wide = crosses.cross(pairs, x, check=False)
-    again = _parts(pairs, votes.count(wide, labels, check=False), (expected, power), x, wide, labels, chosen, lambda share, line: None)
+    again = _parts(pairs, votes.count(wide, labels, check=False), (expected, power), x, wide, labels, chosen, None, None,
+                   lambda share, line: None)
     return again._replace(weights=model.weights, calibration=model.calibration)
 
 
@@ -138,7 +142,7 @@ def _choose(counts, wide, labels, chosen):
     return best[1:]
 
 
-def _parts(pairs, counts, votes_settings, x, wide, labels, chosen, progress):
+def _parts(pairs, counts, votes_settings, x, wide, labels, chosen, start, keep, progress):
     """The parts trained on given rows, with their weights still unknown."""
     expected, power = votes_settings
     made = _votes(counts, expected, chosen)
@@ -152,14 +156,19 @@ def _parts(pairs, counts, votes_settings, x, wide, labels, chosen, progress):
     if chosen.reps:
         hard, _ = votes.candidates(made, wide, min(NEAR, labels.width), power=power, check=False)
         progress(0.15, "shortlists")
-        factors = rerank.init(x.width, labels.width, dim=chosen.dim, reps=chosen.reps, seed=chosen.seed)
-        state = rerank.slots(factors)
+        done, factors, state = start or (0, rerank.init(x.width, labels.width, dim=chosen.dim, reps=chosen.reps, seed=chosen.seed), None)
+        state = state or rerank.slots(factors)
         rng = np.random.default_rng([chosen.seed, 2])
         for epoch in range(chosen.epochs):
             first, last = (chosen.lr * (1 - e / chosen.epochs) for e in (epoch, epoch + 1))
             order = rng.permutation(x.indptr.size - 1)
+            if epoch < done:
+                progress(0.6 / chosen.epochs, "from the checkpoint")
+                continue
             loss = rerank.train(factors, state, x, labels, hard, order, lr=first, last_lr=last, near=chosen.near, far=chosen.far,
                                 seed=chosen.seed + epoch, check=False)
+            if keep:
+                keep(epoch + 1, factors, state)
             progress(0.6 / chosen.epochs, f"factors, loss {loss:.3f}")
         model = model._replace(factors=rerank.pack(factors))
     return model
