@@ -41,8 +41,8 @@ def load(path, run):
 
 
 def keeper(path, run, seconds):
-    """Function (epochs, model, state) that keeps a training in a file, unless it did so less than `seconds` ago; the first call counts from
-    now. The file is replaced as a whole.
+    """Function (epochs, model, state) that keeps a training in a file, unless it did so, or was made, less than `seconds` ago. The file is
+    replaced as a whole.
 
     path : file name.  run : str.  seconds : float, at least 0."""
     last = time.monotonic()

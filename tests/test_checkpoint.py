@@ -39,7 +39,8 @@ def same(one, other):
 
 
 @pytest.mark.compiled
-@pytest.mark.parametrize("more", [{}, {"optimizer": "adam", "lr": 0.01}, {"kind": "linear", "reps": None, "buckets": None}, {"hidden": (8,)}])
+@pytest.mark.parametrize("more", [
+    {}, {"optimizer": "adam", "lr": 0.01}, {"kind": "linear", "reps": None, "buckets": None}, {"hidden": (8,)}], ids=str)
 @pytest.mark.parametrize("epochs", [1, 2])
 def test_training_goes_on_to_the_same_bytes(more, epochs, tmp_path):
     plan, (x, labels) = settings(**{"batch": 8, "epochs": 3, **more}), planted(100, 9)
