@@ -25,7 +25,8 @@ def top_k(scores, lookup, k, *, how="logit", softmax=False, top=None, least=2, t
         probabilities).
     softmax : whether probabilities are softmax over a repetition's buckets, not a sigmoid of each.
     top : None for all labels; or int, the buckets per repetition whose labels are candidates (pruned decoding).
-    least : int, in how many repetitions' best buckets a candidate must be; relaxed for rows that would get fewer than k.
+    least : int, how many of a candidate's buckets must be among the best of their repetitions; relaxed for rows that would get fewer
+        than k.
     tables : what `decoding_tables` returned for this lookup, to be built once for many calls.
     Returns labels int32 (n, k) best first, -1 where there are no more candidates, and scores float32 (n, k); equal sums over the
     repetitions are in the order of the labels. Pruned decoding with top = buckets and least = 1 equals the exact one.
@@ -37,7 +38,7 @@ def top_k(scores, lookup, k, *, how="logit", softmax=False, top=None, least=2, t
     n = scores.shape[1]
     if top is not None:
         top = min(_check.integer(top, "top", 1), lookup.buckets)
-        least = min(_check.integer(least, "least", 1), lookup.reps)
+        least = min(_check.integer(least, "least", 1), lookup.reps * lookup.probes)
     if kind != _kernels.LOGIT:
         _kernels.transform_all(kind, softmax, scores)
     best_scores = np.empty((n, k), np.float32)
@@ -49,19 +50,21 @@ def top_k(scores, lookup, k, *, how="logit", softmax=False, top=None, least=2, t
     else:
         _kernels.pruned(scores, *tables, top, least, join, best_scores, best_labels)
     if join == _kernels.SUM:
-        best_scores /= np.float32(lookup.reps)
-    if how == "unbiased" and lookup.buckets > 1:
-        best_scores = (best_scores - np.float32(1 / lookup.buckets)) * np.float32(lookup.buckets / (lookup.buckets - 1))
+        best_scores /= np.float32(lookup.reps * lookup.probes)
+    if how == "unbiased" and lookup.buckets > lookup.probes:
+        chance = lookup.probes / lookup.buckets  # that a label has a given bucket
+        whole = lookup.probes if softmax else 1  # a softmax splits a label among its buckets
+        best_scores = (best_scores * np.float32(whole) - np.float32(chance)) * np.float32(1 / (1 - chance))
     return best_labels, best_scores
 
 
 def decoding_tables(lookup, *, pruned=False):
-    """Tables that decoding reads: the places r * buckets + bucket of every label, int32 (n_labels, reps), so that a label's places lie side
-    by side; with `pruned` also the labels of every bucket (`lookup.inverse`)."""
+    """Tables that decoding reads: the places r * buckets + bucket of every label, int32 (n_labels, reps * probes), so that a label's places
+    lie side by side; with `pruned` also the labels of every bucket (`lookup.inverse`)."""
     table = label_buckets(lookup)
     places = np.empty(table.shape[::-1], np.int32)
-    _lookup_kernels.places(table, lookup.buckets, places)
-    return (places, *inverse(table, lookup.buckets)) if pruned else (places,)
+    _lookup_kernels.places(table, lookup.buckets, lookup.probes, places)
+    return (places, *inverse(table, lookup.buckets, lookup.probes)) if pruned else (places,)
 
 
 def shortlist_scores(scores, lookup, shortlist, *, how="logit", softmax=False):
@@ -85,7 +88,7 @@ def shortlist_scores(scores, lookup, shortlist, *, how="logit", softmax=False):
     out = np.empty(shortlist.shape, np.float32)
     _kernels.of_shortlist(scores, decoding_tables(lookup)[0], shortlist, join, out)
     if join == _kernels.SUM:
-        out /= np.float32(lookup.reps)
+        out /= np.float32(lookup.reps * lookup.probes)
     return out
 
 

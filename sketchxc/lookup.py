@@ -1,4 +1,5 @@
-"""Label lookups: which bucket holds a label in each repetition. Hashed, identity (one-vs-all), the official MACH code's, or learned."""
+"""Label lookups: which buckets hold a label in each repetition. Hashed, identity (one-vs-all), the official MACH code's, learned, or
+shared: several buckets of one repetition for each label."""
 import math
 from typing import NamedTuple
 
@@ -9,10 +10,10 @@ from ._cpu import lookup as _kernels
 
 
 class Lookup(NamedTuple):
-    """Label -> bucket in each repetition.
+    """Label -> `probes` distinct buckets in each repetition.
 
     seeds : uint64 (reps,), of the hash `bucket(mix64(label ^ seed), buckets)`.
-    table : int32 (reps, n_labels), the buckets where they are not hashed; (reps, 0) where they are.
+    table : int32 (reps * probes, n_labels), the buckets where they are not hashed; (reps, 0) where they are, with one probe.
     buckets : int.  n_labels : int.
     """
     seeds: np.ndarray
@@ -22,7 +23,11 @@ class Lookup(NamedTuple):
 
     @property
     def reps(self):
-        return self.table.shape[0]
+        return self.seeds.size
+
+    @property
+    def probes(self):
+        return self.table.shape[0] // self.seeds.size
 
 
 def hashed(n_labels, *, reps, buckets, seed=0):
@@ -44,6 +49,26 @@ def identity(n_labels):
     return Lookup(np.zeros(1, np.uint64), np.arange(n_labels, dtype=np.int32)[None, :], n_labels, n_labels)
 
 
+def shared(n_labels, *, probes, buckets, seed=0):
+    """Lookup with one repetition in which every label has `probes` distinct buckets: one output, shared by all labels.
+
+    n_labels, probes, buckets : int, probes at most buckets.  seed : int.
+    Returns Lookup. A label's buckets are the first distinct ones of its hashes by the seeds of `hashing.seeds`, whatever the other labels;
+    with one probe they are those of `hashed`.
+    Source: Serra & Karatzoglou 2017, section 3, with distinct buckets.
+    Example:
+        >>> shared(3, probes=2, buckets=10).table
+        array([[5, 1, 5],
+               [0, 7, 3]], dtype=int32)
+    """
+    n_labels = _check.integer(n_labels, "n_labels", 1, 2**31 - 1)
+    buckets = _check.integer(buckets, "buckets", 1, 2**31 - 1)
+    probes = _check.integer(probes, "probes", 1, min(buckets, 2**16))
+    table = np.empty((probes, n_labels), np.int32)
+    _kernels.distinct_buckets(_check.seed(seed), buckets, table)
+    return Lookup(hashing.seeds(1, seed), table, buckets, n_labels)
+
+
 def from_table(table, buckets):
     """Lookup from given buckets.
 
@@ -57,7 +82,7 @@ def from_table(table, buckets):
 
 
 def label_buckets(lookup):
-    """Bucket of every label: int32 (reps, n_labels)."""
+    """Buckets of every label: int32 (reps * probes, n_labels)."""
     if lookup.table.shape[1]:
         return lookup.table
     out = np.empty((lookup.reps, lookup.n_labels), np.int32)
@@ -65,14 +90,15 @@ def label_buckets(lookup):
     return out
 
 
-def inverse(table, buckets):
+def inverse(table, buckets, probes=1):
     """Labels of every bucket.
 
-    table : int32 (reps, n_labels).  buckets : int.
-    Returns offsets int64 (reps, buckets + 1) and order int32 (reps, n_labels): bucket b of repetition r holds the labels
+    table : int32 (reps * probes, n_labels).  buckets, probes : int.
+    Returns offsets int64 (reps, buckets + 1) and order int32 (reps, probes * n_labels): bucket b of repetition r holds the labels
     order[r, offsets[r, b]:offsets[r, b + 1]], ascending."""
-    offsets = np.empty((table.shape[0], buckets + 1), np.int64)
-    order = np.empty(table.shape, np.int32)
+    reps = table.shape[0] // probes
+    offsets = np.empty((reps, buckets + 1), np.int64)
+    order = np.empty((reps, probes * table.shape[1]), np.int32)
     _kernels.inverse(table, offsets, order)
     return offsets, order
 
@@ -87,10 +113,11 @@ def needed_reps(n_labels, buckets, failure=0.01):
 
 
 def _validate(lookup):
-    if lookup.seeds.size != lookup.reps:
-        raise ValueError(f"seeds must hold {lookup.reps} seeds, not {lookup.seeds.size}")
-    if lookup.table.shape[1] not in (0, lookup.n_labels):
-        raise ValueError(f"table must have 0 or {lookup.n_labels} columns, not {lookup.table.shape[1]}")
+    reps, (rows, columns) = lookup.seeds.size, lookup.table.shape
+    if reps == 0 or rows == 0 or rows % reps or (columns == 0 and rows != reps):
+        raise ValueError(f"seeds must hold as many seeds as table has rows, {rows}, or if it is not hashed a divisor, not {reps}")
+    if columns not in (0, lookup.n_labels):
+        raise ValueError(f"table must have 0 or {lookup.n_labels} columns, not {columns}")
 
 
 modelfile.register(Lookup, _validate, seeds=(np.uint64, 1), table=(np.int32, 2), buckets=int, n_labels=int)

@@ -147,7 +147,7 @@ def _train_chunk(model, rule, state, hypers, rows, targets, batch, reps):
     # Slices within a page of each other slow each other down, up to 1.4 times, as prefetching crosses over; a copy must be worth its price.
     private = model.biases.size <= 2048 and rows.indices.size >= 32 * rows.width
     losses = np.zeros(-(-(columns[1] - columns[0]) // width), np.float64)  # one per task
-    most = int(np.diff(np.append(targets.indptr[:-1:batch], targets.indptr[-1])).max(initial=0))
+    most = lookup.probes * int(np.diff(np.append(targets.indptr[:-1:batch], targets.indptr[-1])).max(initial=0))
     _kernels.train(model.weights, model.biases, state.weights.m, state.weights.v, state.biases.m, state.biases.v, rule, hypers, softmax,
                    columns, width, private, *rows[:3], batch, *_batches.group(rows, batch), targets.indptr, targets.indices, most,
                    lookup.seeds, lookup.table, lookup.buckets, losses)

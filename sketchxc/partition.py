@@ -51,7 +51,7 @@ def assign(lookup, best, counts, *, load="labels"):
     counts : integers (n_labels,), training rows of each label.
     load : "labels" or "rows", what the load of a bucket counts; of equal loads the better bucket wins, of equal counts the smaller label.
     Returns Lookup with a table.
-    Raises ValueError if shapes do not fit or best holds what is no bucket.
+    Raises ValueError if shapes do not fit, best holds what is no bucket, or labels have several buckets in a repetition.
     Source: Gupta et al. 2021, section 3.2 (they take the labels by number).
     Example:
         >>> from sketchxc.lookup import from_table
@@ -61,6 +61,8 @@ def assign(lookup, best, counts, *, load="labels"):
     best = _check.array(best, "best", np.int32, 3)
     counts = _check.array(counts, "counts", np.int64, 1)
     _check.choice(load, "load", LOADS)
+    if lookup.probes != 1:
+        raise ValueError(f"lookup must have one bucket a label and repetition, not {lookup.probes}")
     if best.shape[:2] != (lookup.reps, lookup.n_labels) or best.shape[2] == 0 or counts.shape != (lookup.n_labels,):
         raise ValueError(f"best and counts must be of {lookup.reps} repetitions and {lookup.n_labels} labels, "
                          f"not of shapes {best.shape} and {counts.shape}")

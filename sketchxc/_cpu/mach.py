@@ -146,18 +146,20 @@ def collect_targets(scores, labels_ptr, labels, first, n, low, seeds, table, buc
     """
     count = 0
     total = 0.0
+    probes = table.shape[0] // seeds.size
     for i in range(n):
         bounds[i] = count
         for r in range(low // buckets, (low + seen.size - 1) // buckets + 1):
             begin = count
             picked = 0.0
             for k in range(labels_ptr[first + i], labels_ptr[first + i + 1]):
-                j = r * buckets + bucket_of(labels[k], r, seeds, table, buckets) - low
-                if 0 <= j < seen.size and not seen[j]:
-                    seen[j] = True
-                    targets[count] = j
-                    picked += scores[i, j]
-                    count += 1
+                for q in range(r * probes, (r + 1) * probes):
+                    j = r * buckets + bucket_of(labels[k], q, seeds, table, buckets) - low
+                    if 0 <= j < seen.size and not seen[j]:
+                        seen[j] = True
+                        targets[count] = j
+                        picked += scores[i, j]
+                        count += 1
             for k in range(begin, count):
                 seen[targets[k]] = False
             if even and count > begin:
@@ -236,7 +238,7 @@ def softmax_slopes(scores, n, buckets, scale, bounds):
 
 @loop_vector
 def train(weights, biases, wm, wv, bm, bv, rule, hypers, softmax, columns, width, private, indptr, indices, values, batch, distinct,
-          features, ends, members, member_values, labels_ptr, labels, most_labels, seeds, table, buckets, losses):
+          features, ends, members, member_values, labels_ptr, labels, most_targets, seeds, table, buckets, losses):
     """One pass over prepared batches; a thread owns `width` of the columns columns[0] to columns[1], with their moments.
 
     losses[task] becomes the sum of the rows' losses over the slice. Batch t holds rows t * batch and following, transposed as
@@ -255,7 +257,7 @@ def train(weights, biases, wm, wv, bm, bv, rule, hypers, softmax, columns, width
         gradient = np.empty(high - low, np.float32)
         excess = np.empty(high - low, np.float32)
         seen = np.zeros(high - low, np.bool_)
-        targets = np.empty(most_labels * ((high - 1) // buckets - low // buckets + 1), np.int64)
+        targets = np.empty(most_targets * ((high - 1) // buckets - low // buckets + 1), np.int64)
         bounds = np.empty(batch + 1, np.int64)
         loss = 0.0
         for t in range(distinct.size):

@@ -8,6 +8,12 @@ def label_buckets(n_labels, reps, buckets, seed):
     return hashing.buckets(range(n_labels), hashing.seeds(reps, seed), buckets)
 
 
+def shared(n_labels, probes, buckets, seed):
+    """For every label the first `probes` distinct buckets that the stream of seeds gives."""
+    draws = hashing.buckets(range(n_labels), hashing.seeds(60 * buckets, seed), buckets)
+    return [list(dict.fromkeys(own))[:probes] for own in zip(*draws)]
+
+
 def inverse(table, buckets):
     """Per repetition the list of every bucket's labels, ascending."""
     return [[[label for label, own in enumerate(row) if own == b] for b in range(buckets)] for row in table]
