@@ -8,11 +8,14 @@ from . import _check, modelfile, sparse
 from ._cpu import neighbours as _kernels
 
 
+SAME = 0.99999  # cosine from which on two rows count as the same: rounding leaves less than 1e-6
+
+
 class Neighbours(NamedTuple):
     """Training rows by feature, and their labels.
 
-    starts : int64 (width + 1,), rows : int32 (nnz,), values : float32 (nnz,): feature j has the value values[p] above 0 in row rows[p], p from
-    starts[j] to starts[j + 1], rows ascending.
+    starts : int64 (width + 1,), rows : int32 (nnz,), values : float32 (nnz,): feature j has the value values[p] above 0 in row rows[p], p
+    from starts[j] to starts[j + 1], rows ascending.
     labels_ptr : int64 (n + 1,), labels : int32 (label nonzeros,): labels of each row.  n_labels : int.
     """
     starts: np.ndarray
@@ -49,14 +52,15 @@ def votes(index, x, shortlist, *, nearest=100, power=2.0, budget=30_000, rescore
     budget : int, postings read for a row: features from the heaviest on, without those that would go beyond it; the heaviest always.
     rescored : int, at least `nearest`: so many best rows by these features get their exact cosine; ties by the smaller row.
     check : look at every entry of x and the shortlist.
-    Returns float32 (n, m).  Raises ValueError for shapes or labels that do not fit.
+    Returns float32 (n, m), the votes, and bool (n, m), whether a neighbour with the label is the same row (cosine of SAME or more).
+    Raises ValueError for shapes or labels that do not fit.
     Source: k-nearest-neighbour voting over an inverted index (Yang 1994), with the budget as our own.
     Example:
         >>> x = sparse.normalize(sparse.rows([[0, 1], [1]]))
         >>> known = index(x, sparse.rows([[0], [1]]))
-        >>> votes(known, x, np.array([[0, 1], [0, 1]], np.int32)).round(3)
-        array([[1. , 0.5],
-               [0.5, 1. ]], dtype=float32)
+        >>> given, same = votes(known, x, np.array([[0, 1], [0, 1]], np.int32))
+        >>> given.round(3).tolist(), same.tolist()
+        ([[1.0, 0.5], [0.5, 1.0]], [[True, False], [False, True]])
     """
     x = sparse.rows(x, check=check)
     if x.width != index.starts.size - 1:
@@ -69,9 +73,10 @@ def votes(index, x, shortlist, *, nearest=100, power=2.0, budget=30_000, rescore
         raise ValueError(f"shortlist must have a row for each of the {x.indptr.size - 1} rows of x, not {shortlist.shape[0]}")
     if check and shortlist.size and not -1 <= shortlist.min() <= shortlist.max() < index.n_labels:
         raise ValueError(f"shortlist must hold labels between 0 and {index.n_labels - 1}, or -1")
-    out = np.empty(shortlist.shape, np.float32)  # (n, m)
-    _kernels.votes(*index, budget, min(rescored, max(1, index.labels_ptr.size - 1)), nearest, power, *x[:3], shortlist, out)
-    return out
+    out, same = np.empty(shortlist.shape, np.float32), np.empty(shortlist.shape, np.bool_)  # (n, m)
+    _kernels.votes(*index, budget, min(rescored, max(1, index.labels_ptr.size - 1)), nearest, power, np.float32(SAME), *x[:3], shortlist,
+                   out, same)
+    return out, same
 
 
 def _validate(index):

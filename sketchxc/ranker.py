@@ -20,15 +20,16 @@ NEAR = 20  # best voted labels of a training row, from which its hard negatives 
 FLOOR = 1e-3  # added to the votes before the logarithm
 NEAR_FLOOR = 3e-3  # the same for the votes of the nearest rows
 SMALL_SET = 50_000  # rows up to which the parts are trained anew on all rows once their weights are known
-PARTS = 4  # votes, factors, MACH, nearest rows
+PARTS = 5  # votes, factors, MACH, nearest rows, the same row
+RECALL = 2.0  # added to the score of the labels of a training row with the same features: held-out rows are hardly ever such rows
 
 
 class Ranker(NamedTuple):
     """The trained classifier.
 
     crosses : Crosses.  votes : Votes.  factors : PackedFactors or None.  mach : Mach or None.  neighbours : Neighbours or None.
-    weights : float64 (4,), of the logarithm of the votes, of the factors' score, of MACH's mean log-probability and of the logarithm of the
-    nearest rows' votes.
+    weights : float64 (5,), of the logarithm of the votes, of the factors' score, of MACH's mean log-probability, of the logarithm of the
+    nearest rows' votes and of being a label of a training row with the same features.
     calibration : float64 (2,), slope and offset: the probability of a label is sigmoid(slope * score + offset).
     gains : float32 (n_labels,), what a hit of each label is worth in the order of the answers, or (0,) where all are worth the same.
     shortlist : int, labels re-ranked per row.  power : float, of a feature's value in its votes.
@@ -111,7 +112,9 @@ def _train(x, labels, chosen, start, keep, progress):
     model = _parts(pairs, counts, (expected, power), seen_x, wide, seen_labels, chosen, start, keep, progress)
     shortlist, features = _features(model, held_x)
     hits = metrics.hits(shortlist, held_labels)
-    model = model._replace(weights=_fit_weights(features, shortlist >= 0, hits, _present(model)))
+    weights = _fit_weights(features, shortlist >= 0, hits, _present(model))
+    weights[4] = RECALL if chosen.neighbours else 0.0
+    model = model._replace(weights=weights)
     model = model._replace(calibration=_fit_calibration(_joined(features, model.weights, shortlist), shortlist >= 0, hits))
     if n > SMALL_SET:  # counts are additive: the held-out rows join
         counts = votes.merge(counts, votes.count(held_wide, held_labels, check=False))
@@ -179,8 +182,8 @@ def _votes(counts, expected, chosen):
 
 
 def _present(model):
-    """Which of the weights the model has a part for."""
-    return np.array([True] + [part is not None for part in (model.factors, model.mach, model.neighbours)])
+    """Which of the weights are fitted: those that the model has a part for."""
+    return np.array([True] + [part is not None for part in (model.factors, model.mach, model.neighbours)] + [False])
 
 
 def _features(model, x, size=None):
@@ -198,7 +201,8 @@ def _features(model, x, size=None):
         logits = mach.bucket_scores(model.mach, x, check=False)
         features[:, :, 2] = decode.shortlist_scores(logits, model.mach.lookup, shortlist, how="log", softmax=model.mach.loss == 1)
     if model.neighbours is not None:
-        features[:, :, 3] = np.log(neighbours.votes(model.neighbours, x, shortlist, check=False) + NEAR_FLOOR)
+        given, features[:, :, 4] = neighbours.votes(model.neighbours, x, shortlist, check=False)
+        features[:, :, 3] = np.log(given + NEAR_FLOOR)
     return shortlist, features
 
 

@@ -34,24 +34,26 @@ def test_votes_are_those_of_the_twin(data, width, n, nearest, budget, more, powe
     labels = data.draw(st.lists(st.sets(st.integers(0, 4), max_size=3), min_size=n, max_size=n))
     shortlists = data.draw(st.lists(st.lists(st.integers(0, 4), min_size=2, max_size=2), min_size=3, max_size=3))
     found = neighbours.index(rows_of(known, width), label_rows(labels, 5))
-    out = neighbours.votes(found, rows_of(queries, width), np.array(shortlists, np.int32), nearest=nearest, power=power, budget=budget,
-                           rescored=nearest + more)
-    assert out.dtype == np.float32
-    assert out.tolist() == naive.votes(known, labels, queries, shortlists, nearest, power, budget, nearest + more)
+    out, same = neighbours.votes(found, rows_of(queries, width), np.array(shortlists, np.int32), nearest=nearest, power=power,
+                                 budget=budget, rescored=nearest + more)
+    assert out.dtype == np.float32 and same.dtype == bool
+    wanted = naive.votes(known, labels, queries, shortlists, nearest, power, budget, nearest + more, neighbours.SAME)
+    assert (out.tolist(), same.tolist()) == wanted
 
 
 def test_no_label_gets_no_vote_and_work_space_is_cleared():
     x = sparse.normalize(sparse.rows([[0, 1], [1], []]))
     found = neighbours.index(x, sparse.rows([[0], [1], [0, 1]]))
-    out = neighbours.votes(found, sparse.take(x, np.array([0, 2, 1, 0])), np.array([[0, 1, -1]] * 4, np.int32), power=1)
+    out, same = neighbours.votes(found, sparse.take(x, np.array([0, 2, 1, 0])), np.array([[0, 1, -1]] * 4, np.int32), power=1)
     half = np.float32(np.sqrt(0.5))
     assert out == pytest.approx(np.array([[1, half, 0], [0, 0, 0], [half, 1, 0], [1, half, 0]]))
+    assert same.tolist() == [[True, False, False], [False] * 3, [False, True, False], [True, False, False]]
 
 
 def test_products_too_small_for_float32_touch_no_row_twice():
     x = sparse.Rows(np.array([0, 2]), np.array([0, 1], np.int32), np.array([1e-30, 1.0], np.float32), 2)
     found = neighbours.index(x, sparse.rows([[0]]))
-    assert neighbours.votes(found, x, np.zeros((1, 1), np.int32)).tolist() == [[1.0]]
+    assert neighbours.votes(found, x, np.zeros((1, 1), np.int32))[0].tolist() == [[1.0]]
 
 
 @pytest.mark.compiled
@@ -63,7 +65,7 @@ def test_bits_do_not_depend_on_the_number_of_threads():
     results = []
     for threads in (1, numba.config.NUMBA_NUM_THREADS):
         numba.set_num_threads(threads)
-        results.append(neighbours.votes(neighbours.index(x, labels), x, shortlist, budget=500))
+        results.append(neighbours.votes(neighbours.index(x, labels), x, shortlist, budget=500)[0])
     assert results[0].tobytes() == results[1].tobytes() and results[0].any()
 
 
@@ -73,7 +75,8 @@ def test_files(tmp_path):
     modelfile.save(tmp_path / "index", found)
     again = modelfile.load(tmp_path / "index", expected=neighbours.Neighbours)
     assert all(np.array_equal(a, b) for a, b in zip(found, again))
-    for wrong, message in ((found._replace(rows=found.rows[:1]), "3 entries, not 1"), (found._replace(labels=found.labels[:1]), "2 entries")):
+    for wrong, message in ((found._replace(rows=found.rows[:1]), "3 entries, not 1"),
+                           (found._replace(labels=found.labels[:1]), "2 entries, not 1")):
         with pytest.raises(ValueError, match=message):
             modelfile.save(tmp_path / "wrong", wrong)
 

@@ -85,7 +85,7 @@ def test_equal_scores_stand_for_the_rate_of_hits():
 
 def test_probabilities_of_any_score():
     """Far scores do not overflow, and -inf, no label, has no chance, whatever the slope."""
-    model = ranker.Ranker(*[None] * 5, np.ones(4), np.array([0.5, -1.0]), np.empty(0, np.float32), 5, 0.5)
+    model = ranker.Ranker(*[None] * 5, np.ones(5), np.array([0.5, -1.0]), np.empty(0, np.float32), 5, 0.5)
     scores = np.array([[-np.inf, -1e30, -3, 0, 2, 1e30]], np.float32)
     got = ranker.probabilities(model, scores)
     assert got.dtype == np.float32 and got.shape == scores.shape
@@ -96,8 +96,8 @@ def test_probabilities_of_any_score():
 
 @pytest.mark.parametrize("change", [dict(weights=np.ones(2)), dict(calibration=np.ones(3))])
 def test_model_files_whose_parts_do_not_fit(change):
-    with pytest.raises(ValueError, match="weights and calibration must have 4 and 2 numbers"):
-        ranker._validate(ranker.Ranker(*[None] * 5, np.ones(4), np.ones(2), np.empty(0, np.float32), 5, 0.5)._replace(**change))
+    with pytest.raises(ValueError, match="weights and calibration must have 5 and 2 numbers"):
+        ranker._validate(ranker.Ranker(*[None] * 5, np.ones(5), np.ones(2), np.empty(0, np.float32), 5, 0.5)._replace(**change))
 
 
 @pytest.mark.parametrize("kind", ["best", "fast", "small"])
@@ -231,6 +231,19 @@ def test_answers_are_the_sorted_joined_scores():
     assert (ranked == -1).any() and (ranker.probabilities(model, scores)[ranked == -1] == 0).all()
     longer = ranker.top_k(model, part, 8)[0]
     assert (np.sort(longer, axis=1) == np.arange(8)).all()  # more than the shortlist holds
+
+
+@compiled
+def test_labels_of_the_same_row_are_recalled():
+    """One label a row at random: nothing to learn, but rows seen again have the label that they had."""
+    rng = np.random.default_rng(5)
+    rows = [sorted(rng.choice(40, 3, replace=False).tolist()) for _ in range(300)]
+    truth = [[int(label)] for label in rng.integers(0, 9, 300)]
+    model, x = fitted(rows, truth, 40, 9)
+    assert model.weights[4] == ranker.RECALL
+    reached = metrics.precision_at(ranker.top_k(model, x, 1)[0], sparse.rows(truth, 9), 1)
+    without = metrics.precision_at(ranker.top_k(model._replace(weights=model.weights * [1, 1, 1, 1, 0]), x, 1)[0], sparse.rows(truth, 9), 1)
+    assert reached > without
 
 
 def test_gains_put_labels_in_the_order_of_probability_times_gain(tmp_path):

@@ -75,14 +75,15 @@ def complete(starts, rows, values, columns, weights, order, near, scores):
 
 
 @loop
-def votes(starts, rows, values, labels_ptr, labels, n_labels, budget, rescored, nearest, power, indptr, indices, weights, shortlist, out):
-    """out[i, c] = sum of cosine^power over the nearest indexed rows of query i that have label shortlist[i, c]; one thread owns a block of
-    queries."""
+def votes(starts, rows, values, labels_ptr, labels, n_labels, budget, rescored, nearest, power, bar, indptr, indices, weights, shortlist,
+          out, same):
+    """out[i, c] = sum of cosine^power over the nearest indexed rows of query i that have label shortlist[i, c], and same[i, c] whether one
+    of them has a cosine of `bar` or more; one thread owns a block of queries."""
     n = indptr.size - 1
     for block in prange((n + BLOCK - 1) // BLOCK):
         sums, touched = np.zeros(labels_ptr.size - 1, np.float32), np.empty(labels_ptr.size - 1, np.int32)
         near, scores = np.empty(rescored, np.int32), np.empty(rescored, np.float32)
-        given = np.zeros(n_labels, np.float32)
+        given, top = np.zeros(n_labels, np.float32), np.zeros(n_labels, np.float32)  # votes, and the largest cosine
         for i in range(block * BLOCK, min(n, block * BLOCK + BLOCK)):
             columns, own = indices[indptr[i]:indptr[i + 1]], weights[indptr[i]:indptr[i + 1]]
             order = np.empty(own.size, np.int64)
@@ -95,8 +96,11 @@ def votes(starts, rows, values, labels_ptr, labels, n_labels, budget, rescored, 
                 vote = np.float32(math.pow(scores[q], power))
                 for p in range(labels_ptr[near[q]], labels_ptr[near[q] + 1]):
                     given[labels[p]] += vote
+                    top[labels[p]] = max(top[labels[p]], scores[q])
             for c in range(shortlist.shape[1]):
-                out[i, c] = given[shortlist[i, c]] if shortlist[i, c] >= 0 else np.float32(0.0)
+                label = shortlist[i, c]
+                out[i, c] = given[label] if label >= 0 else np.float32(0.0)
+                same[i, c] = label >= 0 and top[label] >= bar
             for q in range(min(found, nearest)):
                 for p in range(labels_ptr[near[q]], labels_ptr[near[q] + 1]):
-                    given[labels[p]] = np.float32(0.0)
+                    given[labels[p]] = top[labels[p]] = np.float32(0.0)
