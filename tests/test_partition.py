@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from machs import LOSSES, problem, rows_of
 from naive import partition as naive
 
-from sketchxc import lookup, mach, partition, shallow, sparse
+from sketchxc import lookup, mach, optim, partition, shallow, sparse
 
 AS_PYTHON = bool(numba.config.DISABLE_JIT)
 
@@ -122,6 +122,30 @@ def test_nets_move_their_labels_too():
     scores = shallow.bucket_scores(model, x)
     totals = [naive.affinities(logits, rows_with(y), "logit") for logits in scores.tolist()]
     assert best.tolist() == [naive.best(own, 2) for own in totals]
+
+
+@pytest.mark.compiled
+def test_learned_buckets_are_easier_and_as_even():
+    """300 labels of 15 groups that share features: alike labels meet, so a row's own bucket is more often the best one."""
+    def planted(n, seed):
+        rng = np.random.default_rng(seed)
+        y = rng.integers(300, size=n)
+        x = [sorted((label % 15 * 8 + rng.choice(8, 3, replace=False)).tolist() + [120 + int(label)] * int(rng.random() < 0.5)) for label in y]
+        return sparse.rows(x, 420), sparse.rows([[int(label)] for label in y], 300)
+
+    def hits(own):
+        model, opt = mach.init(420, own), optim.sgd(5.0)
+        state = mach.slots(opt, model)
+        for _ in range(2):
+            mach.train(model, opt, state, *train, np.arange(3000), batch=16)
+        return model, (mach.bucket_scores(model, test[0]).argmax(axis=2) == lookup.label_buckets(own)[:, test[1].indices]).mean()
+
+    train, test = planted(3000, 1), planted(1000, 2)
+    hashed, before = hits(lookup.hashed(300, reps=4, buckets=32))
+    learned = partition.repartition(hashed, *train, choices=4)
+    _, after = hits(learned)
+    loads = [max(np.bincount(row).max() for row in lookup.label_buckets(own)) for own in (hashed.lookup, learned)]
+    assert after > before + 0.02 and loads[1] < loads[0]
 
 
 @pytest.mark.parametrize("error, more, message", [
