@@ -1,6 +1,7 @@
 """Learned buckets: labels move to buckets that the trained model already scores high on their rows, and loads stay balanced.
 
-Training goes on with the new lookup: the weights of the buckets stay as they are, and only the labels move.
+Training goes on with the new lookup: the weights of the buckets stay as they are, and only the labels move. Alike labels come to share
+buckets: rows find the buckets of their labels more often, but tell labels apart that meet in all repetitions less well than with hashing.
 """
 import numpy as np
 

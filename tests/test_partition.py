@@ -130,7 +130,8 @@ def test_learned_buckets_are_easier_and_as_even():
     def planted(n, seed):
         rng = np.random.default_rng(seed)
         y = rng.integers(300, size=n)
-        x = [sorted((label % 15 * 8 + rng.choice(8, 3, replace=False)).tolist() + [120 + int(label)] * int(rng.random() < 0.5)) for label in y]
+        own = [[120 + int(label)] if rng.random() < 0.5 else [] for label in y]
+        x = [sorted((label % 15 * 8 + rng.choice(8, 3, replace=False)).tolist()) + extra for label, extra in zip(y, own)]
         return sparse.rows(x, 420), sparse.rows([[int(label)] for label in y], 300)
 
     def hits(own):
