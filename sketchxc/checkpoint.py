@@ -11,7 +11,7 @@ from . import _memory, hashing, modelfile
 class Checkpoint(NamedTuple):
     """A training after some of its passes.
 
-    run : str, `digest` of its settings and data.  epochs : int, finished passes.  model, state : the parameters and their optimizer's state.
+    run : str, `digest` of its settings and data.  epochs : int, finished passes.  model, state : parameters and their optimizer's state.
     """
     run: str
     epochs: int

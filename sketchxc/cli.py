@@ -8,7 +8,7 @@ import time
 
 import numpy as np
 
-from . import _jit, count, metrics, modelfile, pipeline
+from . import _jit, count, metrics, modelfile, pipeline, thresholds
 from ._disk import replacing
 from .sizing import megabytes
 
@@ -95,6 +95,10 @@ def _predict(args):
     ranked, scores = pipeline.predict(classifier, data, args.k)
     chances = pipeline.probabilities(classifier, scores)
     scores = scores if chances is None else chances
+    if args.threshold is not None:
+        if chances is None:
+            raise ValueError(f"--threshold needs probabilities, which {args.model_file} lacks: train with --model best, fast or small")
+        ranked = thresholds.accepted(ranked, scores, args.threshold)
     lines = ("".join((" ".join(f"{names[label] if names else label}:{score:.6g}" for label, score in zip(*row) if label >= 0), "\n"))
              for row in zip(ranked.tolist(), scores.tolist()))
     if args.output is None:
@@ -275,6 +279,7 @@ def _parser():
     verb.add_argument("model_file", metavar="MODEL")
     verb.add_argument("input", metavar="INPUT", help="as for train; texts may stand alone on their lines")
     verb.add_argument("-k", type=int, default=5, help="labels per row (default: 5)")
+    verb.add_argument("--threshold", type=float, metavar="P", help="only labels with this probability or more (default: all)")
     verb.add_argument("-o", "--output", metavar="FILE", help="default: standard output")
 
     verb = verbs.add_parser("evaluate", help="metrics on a test file", description="Score a model on rows with known labels.")

@@ -74,6 +74,9 @@ def test_train_evaluate_predict_info(xc, tmp_path, capsys):
     ranked = np.array([[int(pair.split(":")[0]) for pair in line.split()] for line in lines])
     assert ranked.shape == (100, 3)
     assert 100 * metrics.precision_at(ranked.astype(np.int32), labels, 1) == pytest.approx(result["p_at"]["1"])
+    assert run("predict", model, test, "-k", 3, "--threshold", 0.5, "-o", tmp_path / "likely.txt") == 0
+    for line, likely in zip(lines, (tmp_path / "likely.txt").read_text().splitlines(), strict=True):
+        assert likely.split() == [pair for pair in line.split() if float(pair.split(":")[1]) >= 0.5]
     assert run("info", model, "--json") == 0
     info = json.loads(capsys.readouterr().out)
     assert info["bytes_on_disk"] == os.path.getsize(model) and info["one_vs_all_bytes"] == 4 * 21 * 6 and info["settings"]["rows"] == 400
@@ -200,6 +203,9 @@ def test_budgets_are_part_of_the_plan(xc, tmp_path, capsys):
     assert run("train", train, "-o", tmp_path / "model", "--model", "mach", "--tail", "amazon") == 1
     assert "tail needs probabilities" in capsys.readouterr().err
     assert not (tmp_path / "model").exists()
+    assert run("train", train, "-o", tmp_path / "model", "--model", "mach", "--epochs", 1, "--quiet") == 0
+    assert run("predict", tmp_path / "model", train, "--threshold", "0.5") == 1
+    assert "--threshold needs probabilities" in capsys.readouterr().err
 
 
 def test_rows_without_features_or_labels_are_taken(tmp_path, capsys):
