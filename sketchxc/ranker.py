@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from . import _check, crosses, decode, fit, mach, metrics, modelfile, neighbours, rerank, sizing, sparse, votes
+from . import _check, calibration, crosses, decode, fit, mach, metrics, modelfile, neighbours, rerank, sizing, sparse, votes
 from .crosses import Crosses
 from .mach import Mach
 from .neighbours import Neighbours
@@ -90,11 +90,7 @@ def probabilities(model, scores):
     where there is no label.
 
     Source: Platt 1999, on the scores of shortlisted labels."""
-    slope, offset = model.calibration
-    scores = np.asarray(scores, np.float64)
-    none = np.isneginf(scores)
-    z = slope * np.where(none, 0.0, scores) + offset
-    return np.where(none, 0.0, np.exp(-np.logaddexp(0, -z))).astype(np.float32)
+    return calibration.probabilities(scores, *model.calibration)
 
 
 def _train(x, labels, chosen, start, keep, progress):
@@ -112,10 +108,10 @@ def _train(x, labels, chosen, start, keep, progress):
     model = _parts(pairs, counts, (expected, power), seen_x, wide, seen_labels, chosen, start, keep, progress)
     shortlist, features = _features(model, held_x)
     hits = metrics.hits(shortlist, held_labels)
-    weights = _fit_weights(features, shortlist >= 0, hits, _present(model))
+    weights = calibration.fit_weights(features, shortlist >= 0, hits, _present(model))
     weights[4] = RECALL if chosen.neighbours else 0.0
     model = model._replace(weights=weights)
-    model = model._replace(calibration=_fit_calibration(_joined(features, model.weights, shortlist), shortlist >= 0, hits))
+    model = model._replace(calibration=calibration.fit_platt(_joined(features, model.weights, shortlist), shortlist >= 0, hits))
     if n > SMALL_SET:  # counts are additive: the held-out rows join
         counts = votes.merge(counts, votes.count(held_wide, held_labels, check=False))
         near = neighbours.index(x, labels, check=False) if chosen.neighbours else None
@@ -210,73 +206,6 @@ def _joined(features, weights, shortlist):
     scores = (features @ weights).astype(np.float32)
     scores[shortlist < 0] = -np.inf
     return scores
-
-
-def _fit_weights(features, valid, hits, present):
-    """Weights that make the true labels of the shortlists likeliest under a softmax, drawn a little toward 1: Newton's method on a convex
-    loss."""
-    rows = hits.any(axis=1)
-    features, valid, hits = features[rows], valid[rows], hits[rows]
-    weights = np.where(present, 1.0, 0.0)
-    free = np.flatnonzero(present)
-    if not len(features):
-        return weights
-    features = features[:, :, free]
-    target = (features * hits[:, :, None]).sum(1) / hits.sum(1)[:, None]
-    ridge = 1e-3
-
-    def loss(own):
-        scores = np.where(valid, features @ own, -np.inf)
-        tops = scores.max(1, keepdims=True)
-        share = np.exp(scores - tops)
-        mass = share.sum(1, keepdims=True)
-        share /= mass
-        mean = (features * share[:, :, None]).sum(1)
-        centred = features - mean[:, None, :]
-        value = (tops[:, 0] + np.log(mass[:, 0]) - target @ own).mean() + ridge / 2 * ((own - 1) ** 2).sum()
-        slope = (mean - target).mean(0) + ridge * (own - 1)
-        return value, slope, np.einsum("nm,nmi,nmj->ij", share, centred, centred, optimize=True) / len(features) + ridge * np.eye(free.size)
-
-    weights[free] = _minimum(loss, weights[free])
-    return weights
-
-
-def _fit_calibration(scores, valid, hits):
-    """Slope and offset of Platt's sigmoid over all shortlisted labels, by Newton's method."""
-    score, hit = scores[valid].astype(np.float64), hits[valid].astype(np.float64)
-    if not hit.any() or hit.all():
-        return np.array([1.0, 0.0])
-    share, centre, spread = hit.mean(), score.mean(), score.std() or 1.0
-    wanted = np.where(hit > 0, (hit.sum() + 1) / (hit.sum() + 2), 1 / (hit.size - hit.sum() + 2))  # Platt's soft targets
-    inputs = np.stack([(score - centre) / spread, np.ones_like(score)], 1)
-
-    def loss(found):
-        z = inputs @ found
-        p = np.exp(-np.logaddexp(0, -z))
-        return ((np.logaddexp(0, z) - wanted * z).mean(), inputs.T @ (p - wanted) / score.size,
-                (inputs * (p * (1 - p))[:, None]).T @ inputs / score.size + 1e-9 * np.eye(2))
-
-    slope, offset = _minimum(loss, np.array([0.0, np.log(share / (1 - share))]))
-    return np.array([slope / spread, offset - slope / spread * centre])
-
-
-def _minimum(loss, found):
-    """Minimum of a convex function that returns its value, gradient and curvature: Newton's steps, halved until the value falls, because
-    whole ones diverge where the scores are far apart."""
-    value, slope, curve = loss(found)
-    for _ in range(100):
-        step = np.linalg.solve(curve, slope)
-        fall, part = slope @ step, 1.0
-        if fall < 1e-14:
-            break
-        ahead = loss(found - step)
-        while not ahead[0] <= value - 1e-4 * part * fall:
-            part /= 2
-            if part < 1e-12:  # no further fall that rounding would show
-                return found
-            ahead = loss(found - part * step)
-        found, (value, slope, curve) = found - part * step, ahead
-    return found
 
 
 def _validate(model):

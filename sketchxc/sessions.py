@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from . import _check, _disk, modelfile, ranker, rerank, sparse
+from . import _check, _disk, calibration, modelfile, rerank, sparse
 from ._cpu import sessions as _kernels
 from .rerank import PackedFactors
 
@@ -163,7 +163,7 @@ def train(found, *, kind="best", seed=0, progress=None):
     if targets.size:
         shortlist, features = _features(model, held, SHORTLIST)
         present = np.array([True, model.factors is not None, True, True])
-        weights = ranker._fit_weights(features, shortlist >= 0, shortlist == targets[:, None], present)
+        weights = calibration.fit_weights(features, shortlist >= 0, shortlist == targets[:, None], present)
     progress(0.1, "weights")
     factors = _factors(found, dim, reps, seed, lambda loss: progress(n / work, f"factors of all sessions, loss {loss:.3f}"))
     return _index(found)._replace(factors=factors, weights=weights)

@@ -14,9 +14,9 @@ SOURCES = {path.relative_to(HOME).as_posix(): path.read_text(encoding="utf-8")
 
 # A public module imports only modules to its left, and the helpers.
 ORDER = ["hashing", "families", "sketch", "sketchbytes", "rowsketch", "heavy", "turnstile", "modelfile", "sparse", "minhash", "text",
-         "count", "metrics", "thresholds", "frame", "optim", "embed", "heads", "lookup", "decode", "mach", "shallow", "partition",
-         "linear", "crosses", "votes", "neighbours", "rerank", "files", "sizing", "checkpoint", "fit", "recipe", "ranker", "sessions",
-         "pipeline", "estimators", "demo", "cli"]
+         "count", "metrics", "thresholds", "calibration", "frame", "optim", "embed", "heads", "lookup", "decode", "mach", "shallow",
+         "partition", "linear", "crosses", "votes", "neighbours", "rerank", "files", "sizing", "checkpoint", "fit", "recipe", "ranker",
+         "sessions", "pipeline", "estimators", "demo", "cli"]
 # Files of the loops import only files to their left.
 CPU_ORDER = ["vector", "hashing", "families", "heavy", "sketch", "sparse", "minhash", "text", "count", "files", "batches", "lookup",
              "decode", "mach", "embed", "shallow", "partition", "crosses", "votes", "neighbours", "rerank", "sessions"]
