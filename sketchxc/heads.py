@@ -1,7 +1,7 @@
 """Heads for recommendation: what turns embeddings into scores, and scores into a loss, each beside its gradient.
 
-A loss gives (its mean, slopes of its arguments). A scorer `name` has a partner `name_grads` that takes the slopes of its result and the same
-arguments. All are NumPy functions of any float dtype; they compute in the dtype of their arguments and change none.
+A loss gives (its mean, slopes of its arguments). A scorer `name` has a partner `name_grads` that takes the slopes of its result and the
+same arguments. All are NumPy functions of any float dtype; they compute in the dtype of their arguments and change none.
 """
 from typing import NamedTuple
 
@@ -58,6 +58,20 @@ def triplet_loss(near, far, margin=0.2):
     excess = near - far + near.dtype.type(_check.real(margin, "margin", 0))
     slopes = (excess > 0).astype(near.dtype) / near.dtype.type(near.size)
     return float(np.maximum(excess, 0).mean()), slopes, -slopes
+
+
+def auc(scores, clicks):
+    """Area under the curve: share of pairs of a click and a non-click where the click has the higher score, ties half; NaN without pairs.
+
+    scores : floats (n,).  clicks : 0 or 1 (n,).  Returns float.
+    Example:
+        >>> auc(np.array([0.3, 0.1, 0.3]), np.array([1, 0, 0]))
+        0.75
+    """
+    scores, clicks = _pair(scores, clicks, "clicks")
+    wanted, other = scores[clicks > 0], np.sort(scores[clicks <= 0])
+    below = np.searchsorted(other, wanted, "left") + np.searchsorted(other, wanted, "right")
+    return float(below.sum() / 2 / (wanted.size * other.size)) if wanted.size and other.size else float("nan")
 
 
 # ---- scorers

@@ -91,6 +91,16 @@ def test_losses_match_the_naive_twin(pair):
     assert heads.triplet_loss(*pair, margin=0.5)[0] == pytest.approx(naive.triplet_loss(a, b, 0.5))
 
 
+@given(st.lists(st.tuples(st.integers(-3, 3), st.integers(0, 1)), min_size=1, max_size=12))
+def test_auc_counts_pairs(pairs):
+    wanted, other = ([z for z, c in pairs if c == kind] for kind in (1, 0))
+    found = heads.auc(*np.array(pairs, float).T)
+    if wanted and other:
+        assert found == sum((a > b) + (a == b) / 2 for a in wanted for b in other) / (len(wanted) * len(other))
+    else:
+        assert np.isnan(found)
+
+
 def test_scorers_match_the_naive_twin():
     x, w, b = CASES["fm"]
     np.testing.assert_allclose(heads.fm(x, w, b), naive.fm(x.tolist(), w.tolist(), b[0]))
