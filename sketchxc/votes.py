@@ -81,6 +81,23 @@ def merge(a, b):
     return Counts(starts, labels, counts, _sum(a.feature_rows, b.feature_rows), _sum(a.label_rows, b.label_rows), rows)
 
 
+def decay(counts, factor):
+    """Counts in which the past weighs less: every number times a factor, rounded down; pairs that come to 0 are dropped. Count new rows by
+    `merge` after it.
+
+    counts : Counts.  factor : float, 0 to 1.  Returns Counts.
+    Example:
+        >>> once = count(sparse.rows([[0, 1], [0]]), sparse.rows([[0], [0]]))
+        >>> decay(once, 0.5).counts
+        array([1], dtype=int32)
+    """
+    factor = _check.real(factor, "factor", 0, 1)
+    left = np.floor(counts.counts * factor).astype(np.int32)
+    kept = left > 0
+    feature_rows, label_rows = (np.floor(own * factor).astype(np.int64) for own in (counts.feature_rows, counts.label_rows))
+    return Counts(_starts(kept)[counts.indptr], counts.labels[kept], left[kept], feature_rows, label_rows, int(counts.rows * factor))
+
+
 def votes(counts, *, feature_power=0.75, label_power=0.2, smoothing=1.5, expected=1.0, keep=100, threshold=0.02):
     """Weights of the labels of every feature.
 

@@ -70,6 +70,20 @@ def drawn(n, width, n_labels, seed=0, most=5):
 
 # ---- counts
 
+@given(problems(), st.sampled_from([0.0, 0.25, 0.5, 1.0]))
+def test_decay_matches_the_naive_twin(case, factor):
+    """Twice the same rows, so that halves are not all 0."""
+    rows, labels, width, n_labels = case
+    once = counted(rows, labels, width, n_labels)
+    twice = votes.merge(once, once)
+    left = votes.decay(twice, factor)
+    both, features, own, n = naive.decay(naive.count(rows * 2, labels * 2), factor)
+    assert as_dict(left) == both and left.rows == n
+    assert left.feature_rows.tolist() == [features.get(j, 0) for j in range(width)]
+    assert left.label_rows.tolist() == [own.get(k, 0) for k in range(n_labels)]
+    assert equal(votes.decay(twice, 1), twice) and all(a.dtype == b.dtype for a, b in zip(left[:5], twice[:5]))
+
+
 @given(problems())
 def test_count_matches_the_naive_twin(case):
     rows, labels, width, n_labels = case

@@ -15,6 +15,13 @@ def count(rows, labels):
     return both, features, own, len(rows)
 
 
+def decay(counted, factor):
+    """The same with every number times the factor, rounded down, without pairs of 0."""
+    both, features, own, n = counted
+    less = [{key: int(c * factor) for key, c in part.items()} for part in (both, features, own)]
+    return {key: c for key, c in less[0].items() if c}, less[1], less[2], int(n * factor)
+
+
 def weights(counted, width, feature_power, label_power, smoothing, expected, keep, threshold):
     """For each feature [(label, weight)], labels ascending, before rounding to 8 bits."""
     both, features, own, n = counted
