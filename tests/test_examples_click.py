@@ -41,7 +41,7 @@ def test_tables_fit_the_budget(kind, budget):
 @pytest.mark.compiled
 @pytest.mark.skipif(AS_PYTHON, reason="training")
 def test_every_kind_learns(capsys):
-    found = example.main(["--train", "20000", "--test", "5000", "--seeds", "1", "--budgets", "0.1", "--rate", "0.1"])
+    found = example.main(["--train", "6000", "--test", "2000", "--seeds", "1", "--budgets", "0.1", "--rate", "0.1"])
     assert set(found) == {(kind, 0.1) for kind in example.KINDS} and all(score > 0.55 for (score,) in found.values())
     assert "budget 0.1: separate < shared in" in capsys.readouterr().out
 

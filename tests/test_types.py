@@ -13,6 +13,7 @@ import sketchxc._scalar
 pytestmark = pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="nothing is compiled")
 U32, U64, I64, F32 = np.uint32(7), np.uint64(7), 7, np.float32(7)
 HYPER = np.array([0.1, 0.1, 0.001, 1e-8, 1, 1], np.float32)
+ROWS, CELLS = np.ones((3, 2, 2), np.float32), np.zeros(3, np.int64)
 
 RETURNS = {
     "hashing": {
@@ -44,6 +45,17 @@ RETURNS = {
         "quotient61": ((U64, U64), types.uint64),
         "multiplied": ((U64, U64), types.uint64),
         "widened": ((U64, U64, I64), types.int64),
+    },
+    "minhash": {
+        "rank": ((U64, U64), types.uint64),
+        "fold": ((U64, U32), types.uint64),
+    },
+    "sketch": {
+        "side": ((U64, U64), types.int64),
+        "median3": ((F32, F32, F32), types.float32),
+        "median5": ((F32, F32, F32, F32, F32), types.float32),
+        "low_estimate": ((ROWS, CELLS, I64), types.float32),
+        "signed_estimate": ((ROWS, CELLS, np.ones(3, np.float32), I64), types.float32),
     },
     "loss": {
         "exp32": ((F32,), types.float32),
