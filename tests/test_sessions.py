@@ -81,6 +81,7 @@ def test_repeats(rows):
     assert not features[:, :, :2].any()
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("kind", ["best", "fast"])
 def test_planted_sequences_are_learnt(kind):
     model = sessions.train(sessions.sessions(planted(300, 0)), kind=kind)
@@ -93,6 +94,7 @@ def test_planted_sequences_are_learnt(kind):
     assert np.array_equal(first[0], ranked[7]) and np.array_equal(alone[0], scores[7])
 
 
+@pytest.mark.compiled
 def test_seeds_and_threads():
     found = sessions.sessions(planted(60, 2))
     before = numba.get_num_threads()
@@ -137,6 +139,7 @@ def test_small_sets():
     assert sessions.top_k(model, [], 3)[0].shape == (0, 3)
 
 
+@pytest.mark.compiled
 def test_progress_adds_up():
     shares, lines = zip(*progressed(planted(40, 0)))
     assert abs(sum(shares) - 1) < 0.02 and "weights" in lines
@@ -148,6 +151,7 @@ def progressed(rows):
     return found
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("kind", ["best", "fast"])
 def test_model_file(tmp_path, kind):
     model = sessions.train(sessions.sessions(planted(30, 0)), kind=kind)
