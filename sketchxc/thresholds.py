@@ -83,7 +83,7 @@ def _thresholds(group, scores, hits, truths):
     last = np.append((group[1:] != group[:-1]) | (scores[1:] != scores[:-1]), True)[:group.size]  # equal scores are accepted together
     value = np.where(last, value, 0.0)
     best = np.full(truths.size, np.inf)
-    order = np.lexsort((-scores, value, group))  # the best of a group comes last in it, of equal ones the one of the largest score
+    order = np.lexsort((scores, value, group))  # the best of a group comes last in it, of equal ones the one of the largest score
     ends = np.searchsorted(group[order], np.arange(truths.size), side="right") - 1
     some = np.flatnonzero((ends >= 0) & (group.size > 0))
     some = some[(group[order][ends[some]] == some) & (value[order][ends[some]] > 0)]

@@ -33,6 +33,18 @@ def test_twins(case, data):
                 assert taken[i, c] == (label if above else -1)
 
 
+def test_equal_f1_takes_the_largest_score():
+    ranked, scores = np.array([[0], [0], [0], [0], [0]]), np.array([[0.5], [0.25], [0.25], [0.25], [0.25]])
+    true = rows([[0], [0], [], [], []], 1)  # F1 is 2 / 3 at the score 0.5 and 4 / 7 at 0.25
+    assert thresholds.best_threshold(ranked, scores, true) == 0.5
+    true = rows([[0], [0], [0], [], []], 1)  # a third truth: 2 / 4 at 0.5 and 6 / 8 at 0.25
+    assert thresholds.best_threshold(ranked, scores, true) == 0.25
+    ranked = np.vstack([ranked, [[-1]]])
+    scores = np.vstack([scores, [[0]]])
+    true = rows([[0], [0], [], [], [], [0]], 1)  # 2 / 4 at 0.5 and 4 / 8 at 0.25
+    assert thresholds.best_threshold(ranked, scores, true) == thresholds.label_thresholds(ranked, scores, true)[0] == 0.5
+
+
 def test_bad_input():
     ranked, scores, labels = np.array([[0, 1]]), np.array([[0.5, 0.25]]), rows([[0]], 2)
     for call in (thresholds.best_threshold, thresholds.label_thresholds):
