@@ -87,12 +87,25 @@ def slope(results, key, of):
     return float(np.polyfit(a, b, 1)[0])
 
 
+def figure(path, series):
+    """Training seconds against each size on log-log axes, with the slopes. series : dict key -> results. Needs matplotlib."""
+    from matplotlib.figure import Figure
+    picture = Figure(figsize=(10, 3.2), layout="constrained")
+    for axes, (key, results) in zip(picture.subplots(1, len(series), sharey=True, squeeze=False)[0], series.items()):
+        axes.loglog([r[key] for r in results], [r["train_s"] for r in results], "o-")
+        axes.set(xlabel=key, ylabel="training time, s", title=f"slope {slope(results, key, 'train_s'):.2f}")
+        axes.grid(True, which="both", alpha=0.3)
+        axes.label_outer()
+    picture.savefig(path, metadata={"Date": None})
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--measure", nargs=3, type=int, help=argparse.SUPPRESS)
     parser.add_argument("--kind", default="best")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--million", action="store_true", help="1,000,000 rows, labels and 100,000 features only")
+    parser.add_argument("--figure", metavar="FILE", help="draw the training times of the grid, as .svg or .png; needs matplotlib")
     parser.add_argument("--write", metavar="FOLDER", help="write the million-label set as train.txt and test.txt, for peers, and stop")
     parser.add_argument("--smoke", action="store_true")
     args = parser.parse_args()
@@ -114,8 +127,9 @@ def main():
     if args.million:
         grid = {"million": [{"rows": 1_000_000, "labels": 1_000_000, "features": 100_000}]}
     print("| rows | labels | features | train s | model MB | one-vs-all MB | ms a row | P@1 / P@3 / P@5 | peak MB |\n" + "|---" * 9 + "|")
+    series = {key: [] for key in grid}
     for key, points in grid.items():
-        results = []
+        results = series[key]
         for point in points:
             r = child(*point.values(), kind=args.kind, threads=args.threads)
             results.append(r)
@@ -125,6 +139,8 @@ def main():
         if len(results) > 1:
             print(f"slope on log-log axes against {key}: training time {slope(results, key, 'train_s'):.2f}, "
                   f"model size {slope(results, key, 'model_mb'):.2f}", flush=True)
+    if args.figure:
+        figure(args.figure, series)
     return None
 
 
