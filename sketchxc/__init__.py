@@ -11,6 +11,7 @@ from . import calibration, checkpoint, count, crosses, decode, embed, families, 
 from . import lookup, mach, metrics, minhash, modelfile, neighbours, optim, partition, pipeline, ranker, recipe, rerank, rowsketch
 from . import sessions, shallow, sizing, sketch, sketchbytes, sparse, text, thresholds, turnstile, votes
 from ._jit import enable_cache
+from ._place import to_device, to_host
 from .files import read_text, read_xc, write_xc
 from .modelfile import load, save
 from .sizing import Plan, plan
@@ -20,7 +21,7 @@ __all__ = ["LinearClassifier", "MACHClassifier", "Plan", "Rows", "calibration", 
            "enable_cache", "estimators", "families", "files", "fit", "frame", "hashing", "heads", "heavy", "linear", "load", "lookup",
            "mach", "metrics", "minhash", "modelfile", "neighbours", "optim", "partition", "pipeline", "plan", "ranker", "read_text",
            "read_xc", "recipe", "rerank", "rows", "rowsketch", "save", "sessions", "shallow", "sizing", "sketch", "sketchbytes", "sparse",
-           "text", "thresholds", "turnstile", "votes", "write_xc"]
+           "text", "thresholds", "to_device", "to_host", "turnstile", "votes", "write_xc"]
 
 if _os.environ.get("SKETCHXC_CACHE") == "1":
     enable_cache(_os.environ.get("SKETCHXC_CACHE_DIR"))

@@ -3,6 +3,8 @@ import operator
 
 import numpy as np
 
+from . import _place
+
 
 def integer(value, name, low, high=None):
     """`value` as an int in [low, high]; TypeError for non-integers, ValueError outside the range."""
@@ -39,7 +41,9 @@ def choice(value, name, options):
 
 
 def array(value, name, dtype, ndim, *, kinds="iu"):
-    """`value` as a C-contiguous native array of `dtype` with `ndim` axes, from an array whose dtype kind is among `kinds`."""
+    """`value` as a C-contiguous native array of `dtype` with `ndim` axes, in its place, from an array whose dtype kind is among `kinds`."""
+    if _place.on_device(value):
+        return _on_device(value, name, dtype, kinds, ndim)
     found = np.asarray(value)
     if found.size == 0 and found.dtype.kind == "f" and not isinstance(value, np.ndarray):
         found = found.astype(dtype)  # NumPy calls an empty list float64
@@ -51,7 +55,9 @@ def array(value, name, dtype, ndim, *, kinds="iu"):
 
 
 def keys(value, name="keys"):
-    """Integer array of any width and sign as uint64 (negative numbers in two's complement), same shape."""
+    """Integer array of any width and sign as uint64 (negative numbers in two's complement), same shape and place."""
+    if _place.on_device(value):
+        return _on_device(value, name, np.uint64, "iu")
     found = np.asarray(value)
     if found.size == 0 and not isinstance(value, np.ndarray):
         found = found.astype(np.uint64)
@@ -60,6 +66,18 @@ def keys(value, name="keys"):
     if found.dtype != np.uint64:
         found = found.astype(np.int64, copy=False).view(np.uint64) if found.dtype.kind == "i" else found.astype(np.uint64)
     return np.ascontiguousarray(found)
+
+
+def _on_device(value, name, dtype, kinds, ndim=None):
+    """Array on the device as C-contiguous array of `dtype` there."""
+    found = _place.target().array(value)
+    if found.dtype.kind not in kinds:
+        raise TypeError(f"{name} must hold {_KINDS.get(kinds, kinds)}, not {found.dtype}")
+    if ndim is not None and found.ndim != ndim:
+        raise ValueError(f"{name} must have {ndim} {'axis' if ndim == 1 else 'axes'}, not shape {tuple(found.shape)}")
+    if not found.is_c_contiguous():
+        raise ValueError(f"{name} must be C-contiguous on a device, not of strides {tuple(found.strides)}")
+    return _place.converted(found, np.dtype(dtype))
 
 
 def seed(value, name="seed"):

@@ -22,17 +22,17 @@ CPU_ORDER = ["vector", "hashing", "families", "heavy", "sketch", "sparse", "minh
              "decode", "mach", "embed", "shallow", "partition", "crosses", "votes", "neighbours", "rerank", "sessions"]
 SCALARS = ["hashing", "families", "sketch", "files", "loss", "optim", "crosses", "minhash", "embed"]
 # Helpers, below all public modules: what of the package each may import.
-HELPERS = {"_jit": set(), "_check": set(), "_disk": set(), "_threads": set(), "_memory": set(), "_strings": {"_check", "_cpu.hashing"},
+HELPERS = {"_jit": set(), "_check": {"_place"}, "_disk": set(), "_threads": set(), "_memory": set(), "_strings": {"_check", "_cpu.hashing"},
            "_batches": {"_cpu.batches"}, "_chances": set(), "_sketches": {"_check", "_cpu.sketch"},
-           "_place": {"_cpu", "_cuda"}}
+           "_place": set()}  # by name, when an array on a device is seen: nothing of CUDA is imported before
 # Loops and scalars that a public module uses besides those of its own name.
 BORROWED = {"count": {"_cpu.hashing"}, "decode": {"_cpu.lookup"}, "partition": {"_cpu.decode"}, "shallow": {"_cpu.mach"},
             "optim": {"_scalar.optim"}, "rowsketch": {"_cpu.sketch"}}
 # Packages beyond NumPy and the standard library: at the top of which files, and inside functions of which.
-AT_TOP = {"numba": {"_jit", "_threads", "_place"}, "sklearn": {"estimators"}}
-INSIDE = {"scipy": {"sparse"}, "pandas": {"frame"}, "safetensors": {"modelfile"}, "sklearn": {"estimators"},
+AT_TOP = {"numba": {"_jit", "_threads", "_cuda._target"}, "sklearn": {"estimators"}}
+INSIDE = {"cupy": {"_cuda._target"}, "scipy": {"sparse"}, "pandas": {"frame"}, "safetensors": {"modelfile"}, "sklearn": {"estimators"},
           "tqdm": {"cli", "demo", "estimators"}, "numba": {"cli"}, "threadpoolctl": {"shallow"}}
-HEAVY = ["pandas", "scipy.sparse", "safetensors", "sklearn", "tqdm", "threadpoolctl"]
+HEAVY = ["pandas", "scipy.sparse", "safetensors", "sklearn", "tqdm", "threadpoolctl", "numba.cuda", "cupy"]
 
 
 def is_module(name, sources):
@@ -73,7 +73,7 @@ def left_of(name, order):
 def allowed(module):
     """What of the package a module may import; None for a module without a rule."""
     if module == "__init__":
-        return set(ORDER) - {"estimators", "demo", "cli"} | {"_jit"}
+        return set(ORDER) - {"estimators", "demo", "cli"} | {"_jit", "_place"}
     folder, _, name = module.rpartition(".")
     if folder == "_scalar":
         return {"_jit"} | {f"_scalar.{other}" for other in SCALARS if other != name}
@@ -81,6 +81,13 @@ def allowed(module):
         if name not in CPU_ORDER:
             return None
         return {"_jit"} | {f"_scalar.{other}" for other in SCALARS} | {f"_cpu.{other}" for other in left_of(name, CPU_ORDER)}
+    if folder == "_cuda":
+        if name == "_target":
+            return set()
+        if name not in CPU_ORDER:
+            return None
+        own = left_of(name, CPU_ORDER)
+        return {f"_scalar.{other}" for other in SCALARS} | {"_cuda._target"} | {f"_cuda.{other}" for other in own}
     if module in HELPERS:
         return HELPERS[module]
     if module not in ORDER:
@@ -145,6 +152,11 @@ def test_imports_follow_the_layers():
     ("_cpu/lookup.py", "from ..lookup import Lookup", "_cpu/lookup.py imports lookup"),
     ("_cpu/lookup.py", "from llvmlite import ir", "_cpu/lookup.py imports llvmlite at the top"),
     ("_cpu/lookup.py", "import os", "_cpu/lookup.py imports os at the top"),
+    ("_cuda/hashing.py", "from .._cpu import hashing", "_cuda/hashing.py imports _cpu.hashing"),
+    ("_cuda/hashing.py", "from numba import cuda", "_cuda/hashing.py imports numba at the top"),
+    ("_cuda/_target.py", "import cupy", "_cuda/_target.py imports cupy at the top"),
+    ("_cpu/hashing.py", "from .._cuda import hashing", "_cpu/hashing.py imports _cuda.hashing"),
+    ("hashing.py", "from ._cuda import hashing", "hashing.py imports _cuda.hashing"),
     ("sparse.py", "import scipy.sparse", "sparse.py imports scipy.sparse at the top"),
     ("lookup.py", "def f():\n    import scipy.sparse", "lookup.py imports scipy.sparse inside a function"),
     ("frame.py", "from pandas import Series", "frame.py imports pandas at the top"),

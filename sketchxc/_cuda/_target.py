@@ -1,0 +1,170 @@
+"""The one file that names numba-cuda and CuPy: scalars compiled for the device, launches, memory, copies, dense products.
+
+With NUMBA_ENABLE_CUDASIM=1 in the environment everything here runs in Numba's simulator, on the host and without a driver.
+"""
+import functools
+import sys
+import types
+
+import numpy as np
+from numba import config, cuda
+
+THREADS = 256  # threads of a block; tests take 4, so that small inputs cross blocks
+BLOCKS = 2**16 - 1  # blocks on an axis of the grid at most; kernels go on in strides of the grid
+
+SIMULATED = bool(config.ENABLE_CUDASIM)
+
+
+@functools.cache
+def on_device(module):
+    """The functions of a module of the scalar layer, each compiled for the device, and its constants, as attributes.
+
+    Copies, whose globals hold the compiled copies of the scalars they call: a kernel cannot call the CPU's functions in the simulator.
+    """
+    package = module.__name__.rpartition(".")[0]
+    space = dict(vars(module))
+    for name, value in vars(module).items():
+        function = getattr(value, "py_func", value)
+        if not isinstance(function, types.FunctionType) or not function.__module__.startswith(package):
+            continue
+        if function.__module__ != module.__name__:
+            space[name] = getattr(on_device(sys.modules[function.__module__]), function.__name__)
+            continue
+        copy = types.FunctionType(function.__code__, space, function.__name__, function.__defaults__)
+        copy.__module__ = function.__module__
+        space[name] = device(copy)
+    return types.SimpleNamespace(**{name: value for name, value in space.items() if not name.startswith("__")})
+
+
+def device(function):
+    """Compile a function that kernels call."""
+    return cuda.jit(device=True)(function)
+
+
+def kernel(size, **options):
+    """Compile a grid of threads and make it a plain function of the arguments of its CPU twin.
+
+    size : function of the same arguments, how many threads are wanted: n, or (n, rows) or (n, rows, more) for a grid with y and z axes, of
+        which a block covers more than one row where n is small. The kernel strides by `cuda.gridsize`; nothing is launched for a 0.
+    options : of `cuda.jit`, for example fastmath=True.
+    """
+    def decorate(function):
+        compiled = cuda.jit(**options)(function)
+
+        @functools.wraps(function)
+        def start(*arguments):
+            wanted = size(*arguments)
+            wanted = wanted if isinstance(wanted, tuple) else (wanted,)
+            block = [min(THREADS, 1 << (max(int(wanted[0]), 1) - 1).bit_length())]
+            if len(wanted) > 1:
+                block.append(min(THREADS // block[0], 1 << (max(int(wanted[1]), 1) - 1).bit_length()))
+            block += [1] * (len(wanted) - len(block))
+            grid = tuple(min(-(-int(n) // threads), BLOCKS) for n, threads in zip(wanted, block))
+            if min(grid):
+                launch(compiled, grid, (THREADS,) if len(wanted) == 1 else tuple(block), 0, arguments)
+        start.compiled = compiled
+        return start
+    return decorate
+
+
+def block_kernel(count, shared=None, threads=None, **options):
+    """Compile a grid of which a block owns each item: `cuda.blockIdx` is the item, `cuda.blockDim.x` the threads that share its work.
+
+    count : function of the arguments, how many blocks: n, or (n, rows). x axes beyond `BLOCKS` are for the kernel to stride by
+        `cuda.gridDim.x`.  shared : None, or function of the arguments: bytes of dynamic shared memory.
+    threads : None for `THREADS`, or function of the arguments.  options : of `cuda.jit`.
+    """
+    def decorate(function):
+        compiled = cuda.jit(**options)(function)
+
+        @functools.wraps(function)
+        def start(*arguments):
+            wanted = count(*arguments)
+            grid = tuple(min(int(n), BLOCKS) for n in (wanted if isinstance(wanted, tuple) else (wanted,)))
+            if min(grid):
+                launch(compiled, grid, (threads(*arguments) if threads else THREADS,), shared(*arguments) if shared else 0, arguments)
+        start.compiled = compiled
+        return start
+    return decorate
+
+
+def launch(compiled, grid, block, shared, arguments):
+    """Put one kernel on the default stream; every launch of the package goes through here."""
+    compiled[grid, block, 0, shared](*arguments)
+
+
+def empty(shape, dtype):
+    """Array on the device, whose contents are not set."""
+    return cuda.device_array(shape, dtype)
+
+
+def zeros(shape, dtype):
+    """Array of zeros on the device."""
+    return full(shape, 0, dtype)
+
+
+def full(shape, value, dtype):
+    """Array of one value on the device."""
+    out = empty(shape, dtype)
+    _fill(out.reshape(out.size), np.dtype(dtype).type(value))
+    return out
+
+
+@kernel(lambda out, value: out.size)
+def _fill(out, value):
+    """One thread owns each item."""
+    for i in range(cuda.grid(1), out.size, cuda.gridsize(1)):
+        out[i] = value
+
+
+@kernel(lambda source, out: out.size)
+def cast(source, out):
+    """Items of another dtype; one thread owns each."""
+    for i in range(cuda.grid(1), out.size, cuda.gridsize(1)):
+        out[i] = source[i]
+
+
+def array(value):
+    """Numba's view of anything on the device, without a copy."""
+    return value if hasattr(value, "copy_to_host") else cuda.as_cuda_array(value)
+
+
+def upload(value):
+    """Copy of a host array on the device."""
+    return cuda.to_device(np.ascontiguousarray(value)) if value.size else empty(value.shape, value.dtype)
+
+
+def download(value):
+    """Copy of a device array on the host."""
+    return array(value).copy_to_host() if value.size else np.empty(tuple(value.shape), value.dtype)
+
+
+def free_bytes():
+    """Bytes of the device's memory that are free, None in the simulator."""
+    return None if SIMULATED else int(cuda.current_context().get_memory_info().free)
+
+
+def problem():
+    """None, or why nothing can run on a device here."""
+    if SIMULATED:
+        return None
+    try:
+        if cuda.is_available():
+            return None
+        reason = cuda.cuda_error() if callable(cuda.cuda_error) else cuda.cuda_error
+    except Exception as error:  # whatever a broken driver raises
+        reason = error
+    return f"no CUDA device was found ({reason or 'the driver lists none'}): `nvidia-smi` must list one, and its driver be 525 or newer"
+
+
+def matmul(a, b, out):
+    """Dense product of float32 matrices (or stacks of them) into `out`, by cuBLAS in full float32; on copies in the simulator."""
+    if SIMULATED:
+        out.copy_to_device(np.ascontiguousarray(np.matmul(_numpy(a), _numpy(b)), np.float32))
+        return
+    import cupy
+    cupy.matmul(cupy.asarray(a), cupy.asarray(b), out=cupy.asarray(out))
+
+
+def _numpy(value):
+    return value.copy_to_host() if hasattr(value, "copy_to_host") else np.asarray(value)

@@ -1,0 +1,123 @@
+"""Host or device: where the arrays of a call are, whose kernels run there, and the moves between the two.
+
+An array is on the device if it has `__cuda_array_interface__` (CuPy, torch, Numba) or, in Numba's simulator, `copy_to_host`.
+"""
+import functools
+import importlib
+
+import numpy as np
+
+
+def on_device(value):
+    """Whether an object is an array on the device."""
+    return type(value) is not np.ndarray and (hasattr(value, "__cuda_array_interface__") or hasattr(value, "copy_to_host"))
+
+
+def kernels(module, **arrays):
+    """The loops `module` of the CPU if all arrays are on the host, the module of the same name for the device if they are there.
+
+    arrays : by the names the caller knows them by; None is skipped.  Raises TypeError for arrays of both places.
+    """
+    there = [name for name, value in arrays.items() if on_device(value)]
+    if not there:
+        return module
+    here = [name for name, value in arrays.items() if value is not None and name not in there]
+    if here:
+        raise TypeError(f"{there[0]} is on the device and {here[0]} on the host: move one of them with sketchxc.to_device or "
+                        "sketchxc.to_host, all arrays of a call must be in one place")
+    target()
+    name = module.__name__.replace("._cpu.", "._cuda.")
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name != name:
+            raise
+        raise TypeError(f"{there[0]} must be on the host here: move it with sketchxc.to_host, nothing of "
+                        f"{name.rpartition('.')[2]} runs on a device") from None
+
+
+@functools.cache
+def target():
+    """The module `_cuda._target`, whose import loads numba-cuda.  Raises RuntimeError, with what to do, where no device can be used."""
+    try:
+        found = importlib.import_module("sketchxc._cuda._target")
+    except ImportError as error:
+        raise RuntimeError(f"arrays on a device need numba-cuda: pip install 'sketchxc[cuda]' ({error})") from error
+    wrong = found.problem()
+    if wrong:
+        raise RuntimeError(f"{wrong}; arrays on the host need no device")
+    return found
+
+
+def empty(shape, dtype, like):
+    """Array whose contents are not set, in the place of `like`."""
+    return target().empty(shape, dtype) if on_device(like) else np.empty(shape, dtype)
+
+
+def zeros(shape, dtype, like):
+    """Array of zeros, in the place of `like`."""
+    return target().zeros(shape, dtype) if on_device(like) else np.zeros(shape, dtype)
+
+
+def converted(found, dtype):
+    """C-contiguous array on the device as one of `dtype` there: the same memory, or a converted copy."""
+    if found.dtype == dtype:
+        return found
+    if {found.dtype, np.dtype(dtype)} == {_INT64, _UINT64}:
+        return found.view(dtype)
+    out = target().empty(found.shape, _INT64 if dtype == np.uint64 else dtype)  # signed, so that -1 becomes 2**64 - 1
+    target().cast(found.reshape(found.size), out.reshape(out.size))
+    return out.view(dtype) if dtype == np.uint64 else out
+
+
+def to_device(state):
+    """The state with all its arrays copied to the device, ready for the same functions there.
+
+    state : any state of this package, a NumPy array, or a tuple of them; arrays that are on the device already stay, and so do numbers.
+
+    Returns the same kind of state.
+
+    Raises MemoryError, before anything is copied, if the device's free memory is too small, RuntimeError where no device can be used,
+    TypeError for arrays that no device holds (texts, objects).
+    """
+    found = target()
+    here = [array for array in _arrays(state) if not on_device(array)]
+    for array in here:
+        if array.dtype.kind not in "biuf":
+            raise TypeError(f"state must hold numbers to go to a device, not {array.dtype}")
+    wanted = sum(array.nbytes for array in here)
+    free = found.free_bytes()
+    if free is not None and wanted > free:
+        raise MemoryError(f"state must fit the device: it needs {wanted} bytes, of which {free} are free")
+    return _moved(state, found.upload, lambda value: isinstance(value, np.ndarray), {})
+
+
+def to_host(state):
+    """The state with all its arrays copied to the host; those that are there already stay.
+
+    state : any state of this package, an array, or a tuple of them.
+
+    Returns the same kind of state, of NumPy arrays.
+    """
+    return _moved(state, lambda array: target().download(array), on_device, {})
+
+
+def _arrays(state):
+    if isinstance(state, tuple):
+        return [array for part in state for array in _arrays(part)]
+    return [state] if isinstance(state, np.ndarray) or on_device(state) else []
+
+
+def _moved(state, move, wanted, done):
+    """A copy of a state in which all arrays that are `wanted` are moved; one array in two fields stays one array."""
+    if isinstance(state, tuple):
+        parts = [_moved(part, move, wanted, done) for part in state]
+        return type(state)(*parts) if hasattr(state, "_fields") else tuple(parts)
+    if not wanted(state):
+        return state
+    if id(state) not in done:
+        done[id(state)] = move(state)
+    return done[id(state)]
+
+
+_INT64, _UINT64 = np.dtype(np.int64), np.dtype(np.uint64)

@@ -1,0 +1,29 @@
+"""Arguments for which a CPU loop and its CUDA twin must agree: one module per column, named like it.
+
+A module has CASES, a list of `Case`, and PARTS, the names of CPU functions that are steps of a loop and have no twin of their own. The
+simulator runs every case on both sides (test_twins.py), and every kernel that a case launches is compiled to PTX (test_ptx.py).
+"""
+import importlib
+import pkgutil
+from typing import Any, Callable, NamedTuple
+
+
+class Case(NamedTuple):
+    """One call: afterwards all arrays among the arguments, and what is returned, must be equal on both sides.
+
+    function : name in `sketchxc._cpu.<column>` and `sketchxc._cuda.<column>`.
+    arguments : function of a NumPy generator that draws fresh arguments; all arrays on the host, outputs poisoned.
+    rtol, atol : tolerances of float arrays; integers must be bit-equal.
+    reference : None, or what to call instead of the CPU's function, where the documented result on a device is another.
+    """
+    function: str
+    arguments: Callable
+    rtol: float = 0.0
+    atol: float = 0.0
+    reference: Any = None
+
+
+def columns():
+    """Name -> module of this package for every column with a twin."""
+    names = sorted(found.name for found in pkgutil.iter_modules(__path__))
+    return {name: importlib.import_module(f"{__name__}.{name}") for name in names}
