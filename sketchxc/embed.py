@@ -220,30 +220,15 @@ def weight_grads(lookups, table, grads):
 
 
 def step(opt, state, table, rows, grads):
-    """One step of an optimizer on some rows of a table, in place; rows without a gradient stay as they are.
+    """One step of an optimizer on some rows of a table: `optim.step`, which see.
 
-    opt : Optimizer.  state : Slots of the table.  table : float32 (n_rows, d), C-contiguous.
-    rows : integers (k,), ascending and distinct, as from `bag_grads`; None stands for all rows.  grads : floats (k, d).
-    Raises ValueError for shapes that do not fit and rows that do not ascend or are outside the table.
     Example:
         >>> weights = np.zeros((3, 2), np.float32)
         >>> step(optim.sgd(0.5), optim.slots(optim.sgd(0.5), (3, 2)), weights, [1], np.ones((1, 2)))
         >>> weights[1]
         array([-0.5, -0.5], dtype=float32)
     """
-    if _table(table) is not table or not table.flags.writeable:
-        raise ValueError("table must be a writable C-contiguous float32 array, because it is changed in place")
-    optim.check_slots(opt, state, table.shape)
-    rows = _check.array(np.arange(table.shape[0]) if rows is None else rows, "rows", np.int64, 1)
-    grads = _check.array(grads, "grads", np.float32, 2, kinds="f")
-    if grads.shape != (rows.size, table.shape[1]):
-        raise ValueError(f"grads must have shape {(rows.size, table.shape[1])}, not {grads.shape}")
-    if rows.size and not (0 <= rows[0] and rows[-1] < table.shape[0] and (np.diff(rows) > 0).all()):
-        raise ValueError(f"rows must be distinct and ascend within 0 to {table.shape[0] - 1}")
-    hyper = optim.hyper(opt, int(state.steps[0]) + 1, 1)[0]
-    with one_if(grads.size < _FEW):
-        _kernels.step(opt.rule, hyper, rows, grads, _blocks(rows.size), table, state.m, state.v)
-    state.steps[0] += 1
+    optim.step(opt, state, table, rows, grads)
 
 
 def _table(table):
@@ -257,11 +242,6 @@ def _grads(lookups, grads):
     if grads.shape[0] != lookups.indptr.size - 1:
         raise ValueError(f"grads must have one row for each of the {lookups.indptr.size - 1} bags, not {grads.shape[0]}")
     return grads
-
-
-def _blocks(n):
-    """Number of blocks of n bags or table rows; each asks for its rows ahead by itself."""
-    return min(64, 1 + n // 32)
 
 
 def _values(weights, how, indptr, shape):
@@ -283,5 +263,5 @@ def _sums(lookups, table, keys=np.empty(0, np.uint64), seeds=np.empty(0, np.uint
     """Weighted sums of table rows, float32 (n, d); with seeds, the ids are filled in on the way."""
     out = np.zeros((lookups.indptr.size - 1, table.shape[1]), np.float32)  # (n, d)
     with one_if(lookups.ids.size * table.shape[1] < _FEW):
-        _kernels.bags(keys, seeds, lookups.indptr, lookups.ids, lookups.values, table, _blocks(out.shape[0]), out)
+        _kernels.bags(keys, seeds, lookups.indptr, lookups.ids, lookups.values, table, optim.blocks(out.shape[0]), out)
     return out

@@ -59,12 +59,13 @@ def slots(opt, model):
     return MachSlots(optim.slots(opt, model.weights.shape), optim.slots(opt, model.biases.shape))
 
 
-def train(model, opt, state, x, labels, order, *, batch=64, last_lr=None, check=True):
+def train(model, opt, state, x, labels, order, *, batch=64, last_lr=None, rates=None, check=True):
     """One pass of mini-batch training over the rows `order`, in place.
 
     opt : Optimizer.  state : MachSlots.  x : Rows (n, n_features).  labels : Rows (n, n_labels), values ignored.
     order : integers (m,), row numbers in the order of the pass.  batch : int, rows a step; gradients are means over the batch.
     last_lr : float, learning rate that a straight line from opt.lr reaches at the end of the pass; None keeps opt.lr.
+    rates : floats, the rate of each step of the pass, as `schedules` makes them, in place of opt.lr and last_lr.
     check : whether the entries of x and labels are looked at; their shapes always are.
     Returns the mean loss of a row: with logistic loss summed over the buckets, in both cases averaged over the repetitions.
     Raises ValueError if the numbers of rows, features or labels do not fit, or the state is not of this model and optimizer.
@@ -75,13 +76,15 @@ def train(model, opt, state, x, labels, order, *, batch=64, last_lr=None, check=
     if order.size and (order.min() < 0 or order.max() >= x.indptr.size - 1):
         raise ValueError(f"order must hold row numbers between 0 and {x.indptr.size - 2}")
     last_lr = last_lr if last_lr is None else _check.real(last_lr, "last_lr", 0)
+    rates = optim.check_rates(rates, -(-order.size // batch))
     for field in MachSlots._fields:
         optim.check_slots(opt, getattr(state, field), getattr(model, field).shape, f"state.{field}")
     total, done = 0.0, 0
     for part in _batches.chunks(x, order, batch):
         rows, targets = sparse.take(x, part, check=False), sparse.take(labels, part, check=False)
         steps = -(-part.size // batch)
-        hypers = optim.hyper(opt, int(state.weights.steps[0]) + 1, steps, last_lr, done / order.size, batch / order.size)
+        hypers = optim.hyper(opt, int(state.weights.steps[0]) + 1, steps, last_lr, done / order.size, batch / order.size,
+                             None if rates is None else rates[done // batch:done // batch + steps])
         done += part.size
         if model.feature_seeds.size:
             for r in range(model.lookup.reps):

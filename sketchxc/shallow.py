@@ -89,13 +89,14 @@ def slots(opt, model):
     return ShallowSlots(*(optim.slots(opt, getattr(model, name).shape) for name in ShallowSlots._fields))
 
 
-def train(model, opt, state, x, labels, order, *, batch=256, last_lr=None, threads=None, check=True):
+def train(model, opt, state, x, labels, order, *, batch=256, last_lr=None, rates=None, threads=None, check=True):
     """One pass of mini-batch training over the rows `order`, in place; the same bits for any number of threads.
 
     opt : Optimizer; only table rows of columns that occur in a batch take its step.  state : ShallowSlots.
     x : Rows (n, n_features).  labels : Rows (n, n_labels), values ignored.
     order : integers (m,), row numbers in the order of the pass.  batch : int, rows a step; gradients are means over the batch.
     last_lr : float, learning rate that a straight line from opt.lr reaches at the end of the pass; None keeps opt.lr.
+    rates : floats, the rate of each step of the pass, as `schedules` makes them, in place of opt.lr and last_lr.
     check : whether the entries of x and labels are looked at; their shapes always are.
     threads : int, repetitions trained at a time; None takes Numba's number of threads. Products of matrices run on one thread each.
     Returns the mean loss of a row: with logistic loss summed over the buckets, in both cases averaged over the repetitions.
@@ -108,13 +109,15 @@ def train(model, opt, state, x, labels, order, *, batch=256, last_lr=None, threa
     if order.size and (order.min() < 0 or order.max() >= x.indptr.size - 1):
         raise ValueError(f"order must hold row numbers between 0 and {x.indptr.size - 2}")
     last_lr = last_lr if last_lr is None else _check.real(last_lr, "last_lr", 0)
+    rates = optim.check_rates(rates, -(-order.size // batch))
     for field in ShallowSlots._fields:
         optim.check_slots(opt, getattr(state, field), getattr(model, field).shape, f"state.{field}")
     total, done = 0.0, 0
     for part in _batches.chunks(x, order, batch):
         rows, targets = sparse.take(x, part, check=False), sparse.take(labels, part, check=False)
         steps = -(-part.size // batch)
-        hypers = optim.hyper(opt, int(state.weights.steps[0]) + 1, steps, last_lr, done / order.size, batch / order.size)
+        hypers = optim.hyper(opt, int(state.weights.steps[0]) + 1, steps, last_lr, done / order.size, batch / order.size,
+                             None if rates is None else rates[done // batch:done // batch + steps])
         done += part.size
         shared = None if model.feature_seeds.size else _batches.group(rows, batch)
         tasks = ((model, state, opt.rule, hypers, seen, shared or _batches.group(seen, batch), targets, batch, r)
@@ -171,7 +174,7 @@ def _train_repetition(model, state, rule, hypers, rows, groups, targets, batch, 
                 back, gradient = backs[i - 1][:n - first], gradients[i - 1]
                 np.matmul(below.T, slopes, out=gradient)
                 np.matmul(slopes, weights.T, out=back)
-                _kernels.descend(rule, hyper, gradient.reshape(-1), weights.reshape(-1), *weight_slots)
+                _kernels.descend_weights(rule, hyper, gradient.reshape(-1), weights.reshape(-1), *weight_slots)
                 _kernels.descend_bias(rule, hyper, slopes, sums[i], biases, *bias_slots)
                 _kernels.block(below, back)
                 slopes = back

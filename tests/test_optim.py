@@ -28,9 +28,9 @@ def test_increments_add_up_to_the_formulas(name, slopes):
 @given(st.floats(1e-6, 1e3), st.floats(0, 0.999), st.floats(0, 0.9999), st.integers(1, 10**6), st.integers(0, 20))
 def test_constants_of_steps(lr, b1, b2, first, count):
     found = optim.hyper(optim.adam(lr, b1=b1, b2=b2, eps=1e-6), first, count)
-    wanted = [(lr, 1 - b1, 1 - b2, 1e-6, 1 / (1 - b1**t), 1 / (1 - b2**t)) for t in range(first, first + count)]
-    assert found.dtype == np.float32 and found.shape == (count, 6)
-    np.testing.assert_allclose(found, np.array(wanted).reshape(count, 6), rtol=1e-6)
+    wanted = [(lr, 1 - b1, 1 - b2, 1e-6, 1 / (1 - b1**t), 1 / (1 - b2**t), 0, 0) for t in range(first, first + count)]
+    assert found.dtype == np.float32 and found.shape == (count, 8)
+    np.testing.assert_allclose(found, np.array(wanted).reshape(count, 8), rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
@@ -55,11 +55,11 @@ def test_state_holds_only_the_moments_of_the_rule(name, m, v):
 
 
 def test_names_and_usual_constants():
-    assert optim.by_name("sgd", 2) == optim.sgd(2.0) == (optim.RULES["sgd"], 2.0, 0.0, 0.0, 0.0)
-    assert optim.by_name("momentum", 0.5) == optim.momentum(0.5) == (optim.RULES["momentum"], 0.5, 0.9, 0.0, 0.0)
-    assert optim.by_name("adagrad", 0.5) == optim.adagrad(0.5) == (optim.RULES["adagrad"], 0.5, 0.0, 0.0, 1e-10)
-    assert optim.by_name("adam", 1e-3) == optim.adam() == (optim.RULES["adam"], 1e-3, 0.9, 0.999, 1e-8)
-    assert sorted(optim.RULES.values()) == [0, 1, 2, 3]
+    assert optim.by_name("sgd", 2) == optim.sgd(2.0) == (0, 2.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    assert optim.by_name("momentum", 0.5) == optim.momentum(0.5) == (1, 0.5, 0.9, 0.0, 0.0, 0.0, 0.0)
+    assert optim.by_name("adagrad", 0.5) == optim.adagrad(0.5) == (2, 0.5, 0.0, 0.0, 1e-10, 0.0, 0.0)
+    assert optim.by_name("adam", 1e-3) == optim.adam() == (3, 1e-3, 0.9, 0.999, 1e-8, 0.0, 0.0)
+    assert sorted(optim.RULES.values()) == list(range(8))
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
@@ -86,7 +86,7 @@ def test_files_give_back_optimizers_and_state(name, tmp_path):
     (lambda: optim.adam(b1=1.5), ValueError, "b1 must be at least 0 and below 1, not 1.5"),
     (lambda: optim.adam(b2=1), ValueError, "b2 must be at least 0 and below 1, not 1"),
     (lambda: optim.adam(eps=-1), ValueError, "eps must be at least 0, not -1"),
-    (lambda: optim.by_name("lion", 0.1), ValueError, "optimizer must be one of sgd, momentum, adagrad, adam, not 'lion'"),
+    (lambda: optim.by_name("lion", 0.1), ValueError, "optimizer must be one of sgd, momentum, adagrad, adam, .*, not 'lion'"),
     (lambda: optim.by_name("adam", 0.0), ValueError, "lr must be above 0, not 0"),
 ])
 def test_bad_input(make, error, message):

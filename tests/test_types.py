@@ -12,7 +12,7 @@ import sketchxc._scalar
 
 pytestmark = pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="nothing is compiled")
 U32, U64, I64, F32 = np.uint32(7), np.uint64(7), 7, np.float32(7)
-HYPER = np.array([0.1, 0.1, 0.001, 1e-8, 1, 1], np.float32)
+HYPER = np.array([0.1, 0.1, 0.001, 1e-8, 1, 1, 0, 0], np.float32)
 ROWS, CELLS = np.ones((3, 2, 2), np.float32), np.zeros(3, np.int64)
 
 RETURNS = {
@@ -63,7 +63,10 @@ RETURNS = {
         "sigmoid": ((F32,), types.float32),
     },
     "optim": {
+        "moments": ((I64, HYPER, F32, F32, F32), types.UniTuple(types.float32, 2)),
+        "move": ((I64, HYPER, F32, F32, F32), types.float32),
         "delta": ((I64, HYPER, F32, F32, F32), types.UniTuple(types.float32, 3)),
+        "softened": ((F32, F32), types.float32),
     },
     "embed": {
         "code": ((U64, U64), types.float32),

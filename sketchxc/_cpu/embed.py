@@ -5,7 +5,7 @@ from numba import prange
 from .._jit import loop, loop_vector, serial
 from .._scalar.embed import code
 from .._scalar.hashing import cell
-from .mach import descend, project
+from .mach import project
 from .vector import prefetch
 
 AHEAD = 16  # lookups between the request for a table row and its use: about the reads that a core keeps in flight
@@ -97,19 +97,3 @@ def products(indptr, ids, table, grads, out):
             for j in range(table.shape[1]):
                 total += table[row, j] * grads[i, j]
             out[k] = total
-
-
-@loop_vector
-def step(rule, hyper, rows, grads, blocks, table, m, v):
-    """One step of the rule on the given, distinct table rows; one thread owns a block of them."""
-    flats = table.reshape(-1), m.reshape(-1), v.reshape(-1)
-    for block in prange(blocks):
-        last = rows.size * (block + 1) // blocks
-        for i in range(rows.size * block // blocks, last):
-            if i + AHEAD < last:
-                for flat in flats:
-                    width = flat.size // table.shape[0]
-                    for j in range(0, width, LINE):
-                        prefetch(flat, rows[i + AHEAD] * width + j)
-            row = rows[i]
-            descend(rule, hyper, grads[i], table[row], m[row], v[row])

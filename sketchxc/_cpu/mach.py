@@ -11,8 +11,9 @@ from numba import prange
 
 from .._jit import loop_vector, serial, serial_fast, serial_vector
 from .._scalar.loss import exp32
-from .._scalar.optim import ADAGRAD, ADAM, MOMENTUM, SGD, delta
+from .._scalar.optim import SGD
 from .lookup import bucket_of
+from .optim import descend, descend_weights
 from .vector import aligned, fill, fma, load, store
 
 
@@ -111,31 +112,6 @@ def column_sums(rows, n, out):
         row = rows[i]
         for j in range(out.size):
             out[j] += row[j]
-
-
-@serial_vector
-def descend(rule, hyper, gradient, weights, m, v):
-    """One step of the rule on a row of weights; m and v are empty where the rule has no such moment."""
-    zero = np.float32(0.0)
-    if rule == ADAGRAD:
-        for j in range(gradient.size):
-            dw, _, dv = delta(ADAGRAD, hyper, gradient[j], zero, v[j])
-            weights[j] += dw
-            v[j] += dv
-    elif rule == ADAM:
-        for j in range(gradient.size):
-            dw, dm, dv = delta(ADAM, hyper, gradient[j], m[j], v[j])
-            weights[j] += dw
-            m[j] += dm
-            v[j] += dv
-    elif rule == MOMENTUM:
-        for j in range(gradient.size):
-            dw, dm, _ = delta(MOMENTUM, hyper, gradient[j], m[j], zero)
-            weights[j] += dw
-            m[j] += dm
-    else:
-        for j in range(gradient.size):
-            weights[j] -= hyper[0] * gradient[j]
 
 
 @serial
@@ -265,6 +241,7 @@ def train(weights, biases, wm, wv, bm, bv, rule, hypers, softmax, columns, width
             count = min(batch, n - first)
             scale = np.float32(1.0) / np.float32(count)
             hyper = hypers[t]
+            plain = rule == SGD and hyper[6] == np.float32(0.0) and hyper[7] == np.float32(0.0)
             for i in range(count):
                 row = slopes[i]
                 for j in range(row.size):
@@ -282,11 +259,11 @@ def train(weights, biases, wm, wv, bm, bv, rule, hypers, softmax, columns, width
             for q in range(begin, begin + distinct[t]):
                 f, end = features[q], ends[q]
                 place = f * stride + start
-                if rule == SGD:
+                if plain:
                     descend_along(flat, place, -hyper[0], slopes.reshape(-1), members, member_values, begin, end, high - low)
                 else:
                     combine(slopes, members, member_values, begin, end, gradient)
-                    descend(rule, hyper, gradient, flat[place:place + high - low], wm[f, low:high], wv[f, low:high])
+                    descend_weights(rule, hyper, gradient, flat[place:place + high - low], wm[f, low:high], wv[f, low:high])
                 begin = end
         if private:
             for f in range(weights.shape[0]):

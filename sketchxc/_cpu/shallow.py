@@ -5,7 +5,8 @@ None of them is a parallel region, because several Python threads run them at th
 import numpy as np
 
 from .._jit import serial, serial_vector
-from .mach import collect_targets, column_sums, combine, descend, logistic_slopes, project, softmax_slopes, subtract_targets
+from .mach import collect_targets, column_sums, combine, logistic_slopes, project, softmax_slopes, subtract_targets
+from .optim import descend, descend_weights
 
 
 @serial_vector
@@ -83,5 +84,5 @@ def descend_rows(rule, hyper, slopes, features, ends, members, values, begin, di
     for q in range(begin, begin + distinct):
         f, end = features[q], ends[q]
         combine(slopes, members, values, begin, end, gradient)
-        descend(rule, hyper, gradient, embed[f], m[f], v[f])
+        descend_weights(rule, hyper, gradient, embed[f], m[f], v[f])
         begin = end

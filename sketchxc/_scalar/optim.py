@@ -1,6 +1,7 @@
-"""Update rules of one coordinate, as increments: a sketch of the state can only be added to.
+"""Update rules of one coordinate: increments of its moments, and the move of the weight that follows from the new moments.
 
-`hyper` is float32 (lr, 1 - b1, 1 - b2, eps, c1, c2) with the bias corrections c1 = 1 / (1 - b1**t) and c2 = 1 / (1 - b2**t).
+`hyper` is float32 (lr, 1 - b1, 1 - b2, eps, c1, c2, decay, limit): c1 and c2 are the bias corrections 1 / (1 - b1**t) and 1 / (1 - b2**t)
+in the form that the rule wants (see `optim.hyper`), decay and limit the share and the amount that a weight loses in the step.
 """
 import math
 
@@ -8,21 +9,50 @@ import numpy as np
 
 from .._jit import scalar
 
-SGD, MOMENTUM, ADAGRAD, ADAM = 0, 1, 2, 3
+SGD, MOMENTUM, ADAGRAD, ADAM, NESTEROV, RMSPROP, RMSPROP_CORRECTED, ADAM_HAT = 0, 1, 2, 3, 4, 5, 6, 7
+
+
+@scalar
+def moments(rule, hyper, g, m, v):
+    """Increments (dm, dv) of the two moments for the gradient g."""
+    zero = np.float32(0.0)
+    if rule == ADAGRAD:
+        return zero, g * g
+    if rule == ADAM or rule == ADAM_HAT:
+        return hyper[1] * (g - m), hyper[2] * (g * g - v)
+    if rule == MOMENTUM or rule == NESTEROV:
+        return g - hyper[1] * m, zero
+    if rule == RMSPROP or rule == RMSPROP_CORRECTED:
+        return zero, hyper[2] * (g * g - v)
+    return zero, zero
+
+
+@scalar
+def move(rule, hyper, g, m, v):
+    """Increment of a weight for the gradient g and the moments that it has made."""
+    if rule == ADAGRAD:
+        return -hyper[0] * g / (math.sqrt(v) + hyper[3])
+    if rule == ADAM or rule == ADAM_HAT:
+        return -hyper[0] * (m * hyper[4]) / (math.sqrt(v * hyper[5]) + hyper[3])
+    if rule == MOMENTUM:
+        return -hyper[0] * m
+    if rule == NESTEROV:
+        return -hyper[0] * (g + (m - hyper[1] * m))
+    if rule == RMSPROP or rule == RMSPROP_CORRECTED:
+        return -hyper[0] * g / (math.sqrt(v * hyper[5]) + hyper[3])
+    return -hyper[0] * g
 
 
 @scalar
 def delta(rule, hyper, g, m, v):
     """Increments (dw, dm, dv) of a weight and its two moments for the gradient g."""
-    zero = np.float32(0.0)
-    if rule == ADAGRAD:
-        dv = g * g
-        return -hyper[0] * g / (math.sqrt(v + dv) + hyper[3]), zero, dv
-    if rule == ADAM:
-        dm = hyper[1] * (g - m)
-        dv = hyper[2] * (g * g - v)
-        return -hyper[0] * ((m + dm) * hyper[4]) / (math.sqrt((v + dv) * hyper[5]) + hyper[3]), dm, dv
-    if rule == MOMENTUM:
-        dm = g - hyper[1] * m
-        return -hyper[0] * (m + dm), dm, zero
-    return -hyper[0] * g, zero, zero
+    dm, dv = moments(rule, hyper, g, m, v)
+    return move(rule, hyper, g, m + dm, v + dv), dm, dv
+
+
+@scalar
+def softened(w, limit):
+    """Proximal step of the absolute value: w moved towards zero by `limit`, and no further; NaN stays."""
+    if -limit <= w <= limit:
+        return np.float32(0.0)
+    return w - limit if w > limit else w + limit

@@ -1,0 +1,103 @@
+"""Loops of the optimizers: one step of a rule on a row of weights, and on many rows."""
+import numpy as np
+from numba import prange
+
+from .._jit import loop_vector, serial_vector
+from .._scalar.optim import ADAGRAD, ADAM, ADAM_HAT, MOMENTUM, NESTEROV, RMSPROP, RMSPROP_CORRECTED, delta, softened
+from .vector import prefetch
+
+AHEAD = 16  # rows between the request for a row and its step: about the reads that a core keeps in flight
+LINE = 16  # float32 in a cache line
+
+
+@serial_vector
+def descend(rule, hyper, gradient, weights, m, v):
+    """One step of the rule, without decay and soft threshold, on a row of weights; m and v are empty where the rule has no such moment."""
+    zero = np.float32(0.0)
+    if rule == ADAGRAD:
+        for j in range(gradient.size):
+            dw, _, dv = delta(ADAGRAD, hyper, gradient[j], zero, v[j])
+            weights[j] += dw
+            v[j] += dv
+    elif rule == ADAM or rule == ADAM_HAT:
+        for j in range(gradient.size):
+            dw, dm, dv = delta(ADAM, hyper, gradient[j], m[j], v[j])
+            weights[j] += dw
+            m[j] += dm
+            v[j] += dv
+    elif rule == MOMENTUM:
+        for j in range(gradient.size):
+            dw, dm, _ = delta(MOMENTUM, hyper, gradient[j], m[j], zero)
+            weights[j] += dw
+            m[j] += dm
+    elif rule == NESTEROV:
+        for j in range(gradient.size):
+            dw, dm, _ = delta(NESTEROV, hyper, gradient[j], m[j], zero)
+            weights[j] += dw
+            m[j] += dm
+    elif rule == RMSPROP or rule == RMSPROP_CORRECTED:
+        for j in range(gradient.size):
+            dw, _, dv = delta(RMSPROP, hyper, gradient[j], zero, v[j])
+            weights[j] += dw
+            v[j] += dv
+    else:
+        for j in range(gradient.size):
+            weights[j] -= hyper[0] * gradient[j]
+
+
+@serial_vector
+def descend_weights(rule, hyper, gradient, weights, m, v):
+    """One step of the rule on a row of weights, which first lose the share hyper[6] and afterwards the amount hyper[7]."""
+    zero = np.float32(0.0)
+    if hyper[6] != zero:
+        for j in range(weights.size):
+            weights[j] -= hyper[6] * weights[j]
+    descend(rule, hyper, gradient, weights, m, v)
+    if hyper[7] != zero:
+        for j in range(weights.size):
+            weights[j] = softened(weights[j], hyper[7])
+
+
+@loop_vector
+def step(rule, hyper, rows, grads, blocks, table, m, v):
+    """One step of the rule on the given, distinct table rows; one thread owns a block of them."""
+    flats = table.reshape(-1), m.reshape(-1), v.reshape(-1)
+    for block in prange(blocks):
+        last = rows.size * (block + 1) // blocks
+        for i in range(rows.size * block // blocks, last):
+            if i + AHEAD < last:
+                for flat in flats:
+                    width = flat.size // table.shape[0]
+                    for j in range(0, width, LINE):
+                        prefetch(flat, rows[i + AHEAD] * width + j)
+            row = rows[i]
+            descend_weights(rule, hyper, grads[i], table[row], m[row], v[row])
+
+
+@loop_vector
+def catch_up(rule, hypers, first, now, most, keep_m, keep_v, idle, rows, blocks, last, table, m, v):
+    """Take the steps up to `now` that the given, distinct rows have missed, with gradients of zero; one thread owns a block of rows.
+
+    hypers[i] belongs to step first + i, its last row to all later steps. last : number of the step that a row has taken last. After
+    `most` steps of a row the rest is taken at once, without moves. idle : whether rows that never had a gradient stay as they are.
+    """
+    for block in prange(blocks):
+        zeros = np.zeros(table.shape[1], np.float32)
+        for i in range(rows.size * block // blocks, rows.size * (block + 1) // blocks):
+            row = rows[i]
+            if last[row] == 0 and idle:
+                continue
+            begin = last[row] + 1
+            stop = min(now + 1, begin + most)
+            for t in range(begin, stop):
+                descend_weights(rule, hypers[min(t - first, hypers.shape[0] - 1)], zeros, table[row], m[row], v[row])
+            rest = np.float32(now + 1 - stop)
+            if rest > 0:
+                hyper = hypers[hypers.shape[0] - 1]
+                m[row] *= keep_m**rest
+                v[row] *= keep_v**rest
+                kept = (np.float32(1.0) - hyper[6])**rest
+                limit = hyper[7] * ((np.float32(1.0) - kept) / hyper[6] if hyper[6] > 0 else rest)  # amounts that came early decay too
+                for j in range(table.shape[1]):
+                    table[row, j] = softened(kept * table[row, j], limit)
+            last[row] = now
