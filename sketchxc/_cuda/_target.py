@@ -166,5 +166,22 @@ def matmul(a, b, out):
     cupy.matmul(cupy.asarray(a), cupy.asarray(b), out=cupy.asarray(out))
 
 
+def argsort(keys):
+    """Order of a vector's items, ascending, equal ones in their order: int64 (n,), by CuPy's radix sort; on copies in the simulator."""
+    if SIMULATED:
+        return upload(np.argsort(_numpy(keys), kind="stable"))
+    import cupy
+    return array(cupy.argsort(cupy.asarray(keys)))  # CuPy's is stable without being asked
+
+
+def cumsum(values):
+    """Running sums of a vector of int64, in place."""
+    if SIMULATED:
+        values.copy_to_device(np.cumsum(_numpy(values)))
+        return
+    import cupy
+    cupy.cumsum(cupy.asarray(values), out=cupy.asarray(values))
+
+
 def _numpy(value):
     return value.copy_to_host() if hasattr(value, "copy_to_host") else np.asarray(value)
