@@ -40,10 +40,11 @@ def choice(value, name, options):
     return value
 
 
-def array(value, name, dtype, ndim, *, kinds="iu"):
-    """`value` as a C-contiguous native array of `dtype` with `ndim` axes, in its place, from an array whose dtype kind is among `kinds`."""
+def array(value, name, dtype, ndim, *, kinds="iu", device=False):
+    """`value` as a C-contiguous native array of `dtype` with `ndim` axes, from an array whose dtype kind is among `kinds`; on the device
+    if it is there and may be (`device`)."""
     if _place.on_device(value):
-        return _on_device(value, name, dtype, kinds, ndim)
+        return _on_device(value, name, dtype, kinds, ndim, device)
     found = np.asarray(value)
     if found.size == 0 and found.dtype.kind == "f" and not isinstance(value, np.ndarray):
         found = found.astype(dtype)  # NumPy calls an empty list float64
@@ -54,10 +55,11 @@ def array(value, name, dtype, ndim, *, kinds="iu"):
     return np.ascontiguousarray(found, dtype=dtype)
 
 
-def keys(value, name="keys"):
-    """Integer array of any width and sign as uint64 (negative numbers in two's complement), same shape and place."""
+def keys(value, name="keys", *, device=False):
+    """Integer array of any width and sign as uint64 (negative numbers in two's complement), same shape; on the device if it is there
+    and may be (`device`)."""
     if _place.on_device(value):
-        return _on_device(value, name, np.uint64, "iu")
+        return _on_device(value, name, np.uint64, "iu", None, device)
     found = np.asarray(value)
     if found.size == 0 and not isinstance(value, np.ndarray):
         found = found.astype(np.uint64)
@@ -68,8 +70,10 @@ def keys(value, name="keys"):
     return np.ascontiguousarray(found)
 
 
-def _on_device(value, name, dtype, kinds, ndim=None):
+def _on_device(value, name, dtype, kinds, ndim, wanted):
     """Array on the device as C-contiguous array of `dtype` there."""
+    if not wanted:
+        raise TypeError(f"{name} must be on the host here, not on a device: move it with sketchxc.to_host")
     found = _place.target().array(value)
     if found.dtype.kind not in kinds:
         raise TypeError(f"{name} must hold {_KINDS.get(kinds, kinds)}, not {found.dtype}")

@@ -3,7 +3,7 @@ import sys
 
 import numpy as np
 
-from . import _check
+from . import _check, _place
 from ._cpu import hashing as _kernels
 
 BLOCK = 65536  # texts joined at a time: bounds the copy and keeps it in the cache
@@ -35,7 +35,8 @@ def spans(texts):
 
 def pair(texts):
     """Whether `texts` is a pair of a buffer and offsets, and not a tuple of two texts."""
-    return isinstance(texts, tuple) and len(texts) == 2 and isinstance(texts[1], np.ndarray) and texts[1].dtype.kind in "iu"
+    return isinstance(texts, tuple) and len(texts) == 2 and (
+        isinstance(texts[1], np.ndarray) and texts[1].dtype.kind in "iu" or _place.on_device(texts[1]))
 
 
 def items(texts):

@@ -2,12 +2,13 @@
 
 The default of this package, `hashing.buckets`, mixes better than a proof asks for and is faster; these are for those who want the proof:
 a guarantee holds over the draw of the family's numbers (the seed), for any keys that were chosen without looking at them.
+A family and its keys may be on a device (`to_device`).
 """
 from typing import NamedTuple
 
 import numpy as np
 
-from . import _check, hashing
+from . import _check, _place, hashing
 from ._cpu import families as _kernels
 from ._threads import one_if
 
@@ -103,13 +104,14 @@ def hashes(family, keys):
     >>> families.hashes(families.Polynomial(np.array([[5, 3, 0]], np.uint64)), [0, 1, 2]).tolist()
     [[5, 8, 11]]
     """
-    kernel, numbers, _ = _parts(family)
-    keys = _check.keys(keys)
+    name, numbers, _ = _parts(family)
+    keys = _check.keys(keys, device=True)
     if keys.ndim != 1:
-        raise ValueError(f"keys must have 1 axis, not shape {keys.shape}")
-    out = np.empty((numbers.shape[0], keys.size), np.uint64)  # (depth, n)
+        raise ValueError(f"keys must have 1 axis, not shape {tuple(keys.shape)}")
+    kernels = _place.kernels(_kernels, family=numbers, keys=keys)
+    out = _place.empty((numbers.shape[0], keys.size), np.uint64, keys)  # (depth, n)
     with one_if(out.size < _FEW):
-        kernel(numbers, keys, out)
+        getattr(kernels, name)(numbers, keys, out)
     return out
 
 
@@ -129,9 +131,9 @@ def buckets(family, keys, width):
     """
     width = _check.integer(width, "width", 1, 2**31 - 1)
     words, shift = hashes(family, keys), _parts(family)[2]
-    out = np.empty(words.shape, np.int32)  # (depth, n)
+    out = _place.empty(words.shape, np.int32, words)  # (depth, n)
     with one_if(out.size < _FEW):
-        _kernels.buckets(words.reshape(-1), np.uint64(shift), width, out.reshape(-1))
+        _place.kernels(_kernels, keys=words).buckets(words.reshape(words.size), np.uint64(shift), width, out.reshape(words.size))
     return out
 
 
@@ -151,24 +153,24 @@ def signs(family, keys):
     if isinstance(family, MultiplyShift):
         raise TypeError("family must be Polynomial or Tabulation for signs, not MultiplyShift")
     words = hashes(family, keys)
-    out = np.empty(words.shape, np.int8)  # (depth, n)
+    out = _place.empty(words.shape, np.int8, words)  # (depth, n)
     with one_if(out.size < _FEW):
-        _kernels.signs(words.reshape(-1), out.reshape(-1))
+        _place.kernels(_kernels, keys=words).signs(words.reshape(words.size), out.reshape(words.size))
     return out
 
 
 def _parts(family):
-    """Kernel, numbers and shift to 64 bits of a family."""
+    """Name of the kernel, numbers and shift to 64 bits of a family."""
     if isinstance(family, MultiplyShift):
-        return _kernels.multiply_shift, _check.array(family.factors, "family.factors", np.uint64, 1, kinds="u"), 0
+        return "multiply_shift", _check.array(family.factors, "family.factors", np.uint64, 1, kinds="u", device=True), 0
     if isinstance(family, Polynomial):
-        numbers = _check.array(family.coefficients, "family.coefficients", np.uint64, 2, kinds="u")
-        if numbers.shape[1] < 2 or (numbers >= PRIME).any():
+        numbers = _check.array(family.coefficients, "family.coefficients", np.uint64, 2, kinds="u", device=True)
+        if numbers.shape[1] < 2 or not _place.on_device(numbers) and (numbers >= PRIME).any():
             raise ValueError("family.coefficients must be two or more numbers below 2**61 - 1 in each row")
-        return _kernels.polynomial, numbers, 3
+        return "polynomial", numbers, 3
     if isinstance(family, Tabulation):
-        numbers = _check.array(family.tables, "family.tables", np.uint64, 3, kinds="u")
+        numbers = _check.array(family.tables, "family.tables", np.uint64, 3, kinds="u", device=True)
         if numbers.shape[1:] != (8, 256):
             raise ValueError(f"family.tables must have shape (depth, 8, 256), not {numbers.shape}")
-        return _kernels.tabulation, numbers, 0
+        return "tabulation", numbers, 0
     raise TypeError(f"family must be MultiplyShift, Polynomial or Tabulation, not {type(family).__name__}")

@@ -1,7 +1,10 @@
-"""Hashes of integer keys and of texts: the same 64 bits for a seed on every machine, for any number of threads and in any container."""
+"""Hashes of integer keys and of texts: the same 64 bits for a seed on every machine, for any number of threads and in any container.
+
+Arrays of keys, and pairs of buffer and offsets, may be on a device (`to_device`, CuPy, torch); what is returned is there then.
+"""
 import numpy as np
 
-from . import _check, _strings
+from . import _check, _place, _strings
 from ._cpu import hashing as _kernels
 from ._threads import one_if
 
@@ -42,15 +45,18 @@ def mix(keys, seed=0, *, out=None):
     >>> [hex(h) for h in hashing.mix([0, 1, 2])]
     ['0x0', '0xb456bcfc34c2cb2c', '0x3abf2a20650683e7']
     """
-    keys = _check.keys(keys)
+    keys = _check.keys(keys, device=True)
+    kernels = _place.kernels(_kernels, keys=keys, out=out)
     if out is None:
-        out = np.empty(keys.shape, np.uint64)
-    elif not (isinstance(out, np.ndarray) and out.dtype == np.uint64 and out.dtype.isnative and out.shape == keys.shape
-              and out.flags.c_contiguous and out.flags.writeable):
-        raise ValueError(f"out must be a writable C-contiguous uint64 array of shape {keys.shape}")
+        out = _place.empty(keys.shape, np.uint64, keys)
+    else:
+        out = _place.target().array(out) if _place.on_device(out) else out
+        if not (hasattr(out, "dtype") and out.dtype == np.uint64 and out.dtype.isnative and tuple(out.shape) == tuple(keys.shape)
+                and out.flags["C_CONTIGUOUS"] and (_place.on_device(out) or out.flags.writeable)):
+            raise ValueError(f"out must be a writable C-contiguous uint64 array of shape {tuple(keys.shape)}")
     seed = _check.seed(seed)
     with one_if(keys.size < _FEW_KEYS):
-        _kernels.mix(keys.reshape(-1), seed, out.reshape(-1))
+        kernels.mix(keys.reshape(keys.size), seed, out.reshape(keys.size))
     return out
 
 
@@ -72,6 +78,8 @@ def hash_keys(values, seed=0):
     >>> bool((a == b).all())
     True
     """
+    if _place.on_device(values):
+        return _hashed_numbers(_place.target().array(values), seed)
     if _strings.pair(values) or isinstance(values, (str, bytes, bytearray)):
         return hash_strings(values, seed)
     if isinstance(values, (list, tuple)):
@@ -85,15 +93,7 @@ def hash_keys(values, seed=0):
         found = np.asarray(values)
         if found.dtype.kind in "SUOT":
             return hash_strings(values, seed)
-    if found.dtype.kind in "biu":
-        return mix(found.astype(np.uint8) if found.dtype.kind == "b" else found, seed)
-    if found.dtype.kind != "f" or found.dtype.itemsize > 8:
-        raise TypeError(f"values must hold integers, floats up to 64 bits, booleans or texts, not {found.dtype}")
-    bits = np.ascontiguousarray(found, np.float64).view(np.uint64)
-    out = np.empty(found.shape, np.uint64)
-    with one_if(out.size < _FEW_KEYS):
-        _kernels.mix_floats(bits.reshape(-1), _check.seed(seed), out.reshape(-1))
-    return out
+    return _hashed_numbers(found, seed)
 
 
 def buckets(keys, seeds, width):
@@ -111,9 +111,10 @@ def buckets(keys, seeds, width):
     [[579, 197, 597, 991, 726], [535, 746, 339, 85, 546]]
     """
     keys, seeds, width = _flat(keys, "keys"), _flat(seeds, "seeds"), _check.integer(width, "width", 1, 2**31 - 1)
-    out = np.empty((seeds.size, keys.size), np.int32)  # (depth, n)
+    kernels = _place.kernels(_kernels, keys=keys, seeds=seeds)
+    out = _place.empty((seeds.size, keys.size), np.int32, keys)  # (depth, n)
     with one_if(out.size < _FEW_KEYS):
-        _kernels.buckets(keys, seeds, width, out)
+        kernels.buckets(keys, seeds, width, out)
     return out
 
 
@@ -131,9 +132,10 @@ def signs(keys, seeds):
     [[-1, 1, -1, -1], [-1, -1, 1, 1]]
     """
     keys, seeds = _flat(keys, "keys"), _flat(seeds, "seeds")
-    out = np.empty((seeds.size, keys.size), np.int8)  # (depth, n)
+    kernels = _place.kernels(_kernels, keys=keys, seeds=seeds)
+    out = _place.empty((seeds.size, keys.size), np.int8, keys)  # (depth, n)
     with one_if(out.size < _FEW_KEYS):
-        _kernels.signs(keys, seeds, out)
+        kernels.signs(keys, seeds, out)
     return out
 
 
@@ -152,13 +154,17 @@ def official_buckets(labels, repetitions, width):
     >>> hashing.official_buckets([0, 1, 2], 2, 10_000).tolist()
     [[9054, 4522, 2463], [6445, 1156, 7948]]
     """
-    labels = _check.array(labels, "labels", np.int64, 1)
-    if labels.size and (labels.min() < -2**31 or labels.max() >= 2**31):
+    there = _place.on_device(labels)
+    if there and np.dtype(_place.target().array(labels).dtype).itemsize > 4:
+        raise TypeError("labels must be int32 or smaller on a device, where their range is not looked at")
+    labels = _check.array(labels, "labels", np.int64, 1, device=True)
+    if not there and labels.size and (labels.min() < -2**31 or labels.max() >= 2**31):
         raise ValueError(f"labels must be between -2**31 and 2**31 - 1, not from {labels.min()} to {labels.max()}")
-    out = np.empty((_check.integer(repetitions, "repetitions", 0, 2**31 - 1), labels.size), np.int32)  # (repetitions, n)
+    repetitions = _check.integer(repetitions, "repetitions", 0, 2**31 - 1)
+    out = _place.empty((repetitions, labels.size), np.int32, labels)  # (repetitions, n)
     width = _check.integer(width, "width", 1, 2**31 - 1)
     with one_if(out.size < _FEW_KEYS):
-        _kernels.official_buckets(labels, width, out)
+        _place.kernels(_kernels, labels=labels).official_buckets(labels, width, out)
     return out
 
 
@@ -225,7 +231,7 @@ def hash_strings(texts, seed=0):
     """64-bit hash (xxh64 of the UTF-8 bytes) of each text; one text has one hash, whatever held it.
 
     texts : list of str or bytes, NumPy array of strings (U, S, object, StringDType), pandas Series, or a pair of a uint8 buffer and int64
-    offsets (n + 1,), where text i is `buffer[offsets[i]:offsets[i + 1]]`.  seed : int.
+    offsets (n + 1,), both on the host or both on a device, where text i is `buffer[offsets[i]:offsets[i + 1]]`.  seed : int.
 
     Returns uint64 (n,).
 
@@ -237,7 +243,7 @@ def hash_strings(texts, seed=0):
     >>> bool((hashing.hash_strings(np.array([b"a", b"abc"])) == hashing.hash_strings(["a", "abc"])).all())
     True
     """
-    return _hashed(texts, _kernels.xxh64_spans, _check.seed(seed), np.uint64)
+    return _hashed(texts, "xxh64_spans", _check.seed(seed), np.uint64)
 
 
 def murmur3_strings(texts, seed=0):
@@ -253,7 +259,7 @@ def murmur3_strings(texts, seed=0):
     >>> [hex(h) for h in hashing.murmur3_strings(["a", "abc"])]
     ['0x3c2569b2', '0xb3dd93fa']
     """
-    return _hashed(texts, _kernels.murmur3_spans, _seed32(seed), np.uint32)
+    return _hashed(texts, "murmur3_spans", _seed32(seed), np.uint32)
 
 
 def murmur3_128_strings(texts, seed=0):
@@ -269,25 +275,41 @@ def murmur3_128_strings(texts, seed=0):
     >>> [hex(half) for half in hashing.murmur3_128_strings(["abc"])[0]]
     ['0xb4963f3f3fad7867', '0x3ba2744126ca2d52']
     """
-    return _hashed(texts, _kernels.murmur3_128_spans, _check.seed(seed), np.uint64, 2)
+    return _hashed(texts, "murmur3_128_spans", _check.seed(seed), np.uint64, 2)
 
 
 def _flat(keys, name):
-    keys = _check.keys(keys, name)
+    keys = _check.keys(keys, name, device=True)
     if keys.ndim != 1:
-        raise ValueError(f"{name} must have 1 axis, not shape {keys.shape}")
+        raise ValueError(f"{name} must have 1 axis, not shape {tuple(keys.shape)}")
     return keys
+
+
+def _hashed_numbers(found, seed):
+    """`hash_keys` of an array of numbers on the host or on a device."""
+    if found.dtype.kind in "biu":
+        return mix(found.view(np.uint8) if found.dtype.kind == "b" else found, seed)
+    if found.dtype.kind != "f" or found.dtype.itemsize > 8:
+        raise TypeError(f"values must hold integers, floats up to 64 bits, booleans or texts, not {found.dtype}")
+    bits = _check.array(found, "values", np.float64, found.ndim, kinds="f", device=True).reshape(found.size).view(np.uint64)
+    out = _place.empty(bits.shape, np.uint64, bits)
+    with one_if(out.size < _FEW_KEYS):
+        _place.kernels(_kernels, values=bits).mix_floats(bits, _check.seed(seed), out)
+    return out.reshape(found.shape)
 
 
 def _seed32(seed):
     return np.uint32(_check.integer(seed, "seed", -(2**31), 2**32 - 1) & 0xFFFFFFFF)
 
 
-def _hashed(texts, kernel, seed, dtype, words=None):
+def _hashed(texts, name, seed, dtype, words=None):
+    if _strings.pair(texts) and any(map(_place.on_device, texts)):
+        return _hashed_there(*texts, name, seed, dtype, words)
     with one_if(np.size(texts) < _FEW_TEXTS if isinstance(texts, np.ndarray) else True):  # only arrays are converted by kernels
         spans, items = _strings.spans(texts)
     n = len(items) if spans is None else spans[1].size
     out = np.empty(n if words is None else (n, words), dtype)
+    kernel = getattr(_kernels, name)
     with one_if(n < _FEW_TEXTS):
         if spans is not None:
             data, starts, stops = spans
@@ -296,4 +318,18 @@ def _hashed(texts, kernel, seed, dtype, words=None):
         for first in range(0, n, _strings.BLOCK):
             data, offsets = _strings.joined(items, first, min(_strings.BLOCK, n - first))
             kernel(_strings.padded(data), offsets[:-1], offsets[1:], seed, out[first:first + _strings.BLOCK])
+    return out
+
+
+def _hashed_there(data, offsets, name, seed, dtype, words):
+    """Hashes of a pair of buffer and offsets on a device."""
+    kernels = _place.kernels(_kernels, **{"texts[0]": data, "texts[1]": offsets})
+    data = _check.array(data, "texts[0]", np.uint8, 1, kinds="u", device=True)
+    offsets = _check.array(offsets, "texts[1]", np.int64, 1, device=True)
+    bad = _place.zeros(1, np.int64, data)
+    kernels.check_offsets(offsets, data.size, bad)
+    if not offsets.size or _place.to_host(bad)[0]:
+        raise ValueError(f"texts[1] must hold ascending offsets into the {data.size} bytes of texts[0]")
+    out = _place.empty(offsets.size - 1 if words is None else (offsets.size - 1, words), dtype, data)
+    getattr(kernels, name)(data, offsets[:-1], offsets[1:], seed, out)
     return out

@@ -1,0 +1,169 @@
+"""Arrays on a device: public functions give there what they give on the host; mixed places and missing devices are told.
+
+Most of it runs with NUMBA_ENABLE_CUDASIM=1 NUMBA_DISABLE_JIT=1, in Numba's simulator.
+"""
+import types
+
+import numba
+import numpy as np
+import pytest
+
+import sketchxc
+from sketchxc import _place, families, hashing, to_device, to_host
+
+simulated = pytest.mark.skipif(not (numba.config.ENABLE_CUDASIM and numba.config.DISABLE_JIT),
+                               reason="needs NUMBA_ENABLE_CUDASIM=1 NUMBA_DISABLE_JIT=1")
+KEYS = np.array([0, 1, -1, 2**62, -2**63, 7], np.int64)
+
+
+def same(function, *arrays, **options):
+    """The same result from arrays on the host and on a device, where it stays."""
+    wanted, found = function(*arrays, **options), function(*to_device(arrays), **options)
+    assert _place.on_device(found) and not _place.on_device(wanted)
+    found = to_host(found)
+    assert found.dtype == wanted.dtype and found.shape == wanted.shape
+    np.testing.assert_array_equal(found, wanted)
+
+
+@simulated
+@pytest.mark.parametrize("keys", [KEYS, KEYS.view(np.uint64), KEYS[:0], KEYS.astype(np.int32), np.arange(6, dtype=np.uint8),
+                                  np.arange(6, dtype=np.int16).reshape(2, 3)], ids=lambda keys: f"{keys.dtype}{keys.shape}")
+def test_integers(keys):
+    same(hashing.mix, keys, seed=-3)
+    same(hashing.hash_keys, keys, seed=4)
+    if keys.ndim == 1:
+        seeds = hashing.seeds(3, 1)
+        same(lambda keys, seeds: hashing.buckets(keys, seeds, 1000), keys, seeds)
+        same(hashing.signs, keys, seeds)
+
+
+@simulated
+def test_other_numbers():
+    same(hashing.hash_keys, np.array([[0.5, -0.0], [np.nan, np.inf]]), seed=1)
+    same(hashing.hash_keys, np.array([0.5, -0.0, np.nan], np.float32), seed=1)
+    same(hashing.hash_keys, np.array([True, False]), seed=1)
+    same(lambda labels: hashing.official_buckets(labels, 3, 97), np.array([0, -5, 2**31 - 1], np.int32))
+    with pytest.raises(TypeError, match="labels must be int32"):
+        hashing.official_buckets(to_device(KEYS), 3, 97)
+
+
+@simulated
+def test_out():
+    keys, out = to_device((KEYS, np.zeros(6, np.uint64)))
+    assert hashing.mix(keys, 5, out=out) is out
+    np.testing.assert_array_equal(to_host(out), hashing.mix(KEYS, 5))
+    with pytest.raises(ValueError, match="out must be a writable"):
+        hashing.mix(keys, out=to_device(np.zeros(5, np.uint64)))
+    with pytest.raises(TypeError, match="keys is on the device and out on the host"):
+        hashing.mix(keys, out=np.zeros(6, np.uint64))
+
+
+@simulated
+def test_texts():
+    data, offsets = np.frombuffer(b"abc" * 30 + b"x", np.uint8), np.array([0, 0, 1, 4, 40, 91])
+    for function in (hashing.hash_strings, hashing.murmur3_strings, hashing.murmur3_128_strings):
+        same(lambda *pair: function(pair, 7), data, offsets)
+        same(lambda *pair: function(pair, 7), data[:0], offsets[:1])
+    for bad in ([], [0, 92], [-1, 3], [3, 2]):
+        with pytest.raises(ValueError, match="ascending offsets"):
+            hashing.hash_strings(to_device((data, np.array(bad, np.int64))))
+    with pytest.raises(TypeError, match=r"texts\[1\] is on the device and texts\[0\] on the host"):
+        hashing.hash_strings((data, to_device(offsets)))
+
+
+@simulated
+@pytest.mark.parametrize("draw", [families.multiply_shift, lambda depth, seed: families.polynomial(depth, 4, seed), families.tabulation])
+def test_families(draw):
+    family = draw(2, 1)
+    same(families.hashes, family, KEYS)
+    same(families.buckets, family, KEYS, width=1000)
+    if not isinstance(family, families.MultiplyShift):
+        same(families.signs, family, KEYS)
+
+
+@simulated
+def test_moves():
+    state = (families.tabulation(1, 1), 3, "text", None, (KEYS, KEYS, np.zeros((0, 4), np.float32)))
+    there = to_device(state)
+    assert type(there[0]) is families.Tabulation and there[1:4] == (3, "text", None)
+    assert there[4][0] is there[4][1] and to_device(there)[4][0] is there[4][0]
+    back = to_host(there)
+    assert back[4][2].shape == (0, 4) and isinstance(back[0].tables, np.ndarray) and back[4][0] is not KEYS
+    np.testing.assert_array_equal(back[4][0], KEYS)
+    with pytest.raises(TypeError, match="state must hold numbers"):
+        to_device(np.array(["a"]))
+
+
+@simulated
+def test_bad_places(monkeypatch):
+    keys = to_device(KEYS)
+    with pytest.raises(TypeError, match="keys is on the device and seeds on the host: move one"):
+        hashing.buckets(keys, hashing.seeds(2, 1), 10)
+    with pytest.raises(TypeError, match="must hold integers, not float64"):
+        hashing.mix(to_device(np.zeros(3)))
+    with pytest.raises(ValueError, match="1 axis"):
+        hashing.signs(to_device(KEYS.reshape(2, 3)), keys)
+    with pytest.raises(ValueError, match="C-contiguous"):
+        hashing.mix(keys[::2])
+    with pytest.raises(TypeError, match="b must be on the host here"):
+        sketchxc._check.array(keys, "b", np.int64, 1)
+    with pytest.raises(TypeError, match="keys must be on the host here"):
+        sketchxc._check.keys(keys)
+    monkeypatch.setattr(_place.target(), "free_bytes", lambda: 40)
+    with pytest.raises(MemoryError, match="needs 48 bytes, of which 40 are free"):
+        to_device(KEYS)
+
+
+@simulated
+def test_matmul():
+    a, b = np.arange(6, dtype=np.float32).reshape(2, 3), np.ones((3, 4), np.float32)
+    there = to_device((a, b, np.zeros((2, 4), np.float32)))
+    _place.target().matmul(*there)
+    np.testing.assert_array_equal(to_host(there[2]), a @ b)
+
+
+class Elsewhere:
+    """What the package sees of an array on a device."""
+    __cuda_array_interface__ = {}
+    dtype = np.dtype(np.int64)
+
+
+def broken(monkeypatch, target):
+    """The way to the device, with `target` instead of numba-cuda's module."""
+    def load(name):
+        if isinstance(target, Exception):
+            raise target
+        return target
+    _place.target.cache_clear()
+    monkeypatch.setattr(_place, "importlib", types.SimpleNamespace(import_module=load))
+
+
+def test_no_device(monkeypatch):
+    """A clear error, also where numba-cuda is not installed; the host's arrays work on."""
+    class Target:
+        problem = staticmethod(lambda: "no CUDA device was found")
+    for target, message in [(ModuleNotFoundError("no numba.cuda"), "pip install 'sketchxc"), (Target, "no CUDA device was found")]:
+        with monkeypatch.context() as patch:
+            broken(patch, target)
+            for call in (lambda: to_device(KEYS), lambda: to_host(Elsewhere()), lambda: hashing.mix(Elsewhere())):
+                with pytest.raises(RuntimeError, match=message):
+                    call()
+            assert to_host((KEYS, 3))[0] is KEYS and hashing.mix(KEYS).shape == (6,)
+        _place.target.cache_clear()
+
+
+def test_a_column_without_grids(monkeypatch):
+    """An array on a device where only the host has loops: told, instead of copied."""
+    class Target:
+        problem = staticmethod(lambda: None)
+
+    def load(name):
+        if name == "sketchxc._cuda._target":
+            return Target
+        raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+    _place.target.cache_clear()
+    monkeypatch.setattr(_place, "importlib", types.SimpleNamespace(import_module=load))
+    from sketchxc._cpu import text
+    with pytest.raises(TypeError, match="keys must be on the host here: .* nothing of text runs on a device"):
+        _place.kernels(text, keys=Elsewhere())
+    _place.target.cache_clear()
