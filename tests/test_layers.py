@@ -13,14 +13,15 @@ SOURCES = {path.relative_to(HOME).as_posix(): path.read_text(encoding="utf-8")
            for path in sorted(HOME.rglob("*.py")) if "__pycache__" not in path.parts}
 
 # A public module imports only modules to its left, and the helpers.
-ORDER = ["hashing", "families", "sketch", "sketchbytes", "rowsketch", "heavy", "turnstile", "modelfile", "sparse", "minhash", "text",
-         "count", "metrics", "thresholds", "calibration", "frame", "schedules", "optim", "embed", "heads", "lookup", "decode", "mach",
-         "shallow", "partition", "linear", "crosses", "votes", "neighbours", "rerank", "files", "sizing", "checkpoint", "fit", "recipe",
-         "ranker", "sessions", "pipeline", "estimators", "demo", "cli"]
+ORDER = ["hashing", "families", "sketch", "rowsketch", "heavy", "turnstile", "modelfile", "sparse", "minhash", "sketchbytes", "density",
+         "text", "count", "metrics", "thresholds", "calibration", "frame", "schedules", "optim", "embed", "heads", "lookup", "decode",
+         "mach", "shallow", "partition", "linear", "packed", "crosses", "votes", "neighbours", "rerank", "files", "sizing", "checkpoint",
+         "fit", "recipe", "ranker", "sessions", "pipeline", "estimators", "demo", "cli"]
 # Files of the loops import only files to their left.
-CPU_ORDER = ["vector", "hashing", "families", "heavy", "sketch", "sparse", "minhash", "text", "count", "files", "batches", "lookup",
-             "decode", "optim", "mach", "embed", "shallow", "partition", "crosses", "votes", "neighbours", "rerank", "sessions"]
-SCALARS = ["hashing", "families", "sketch", "files", "loss", "optim", "crosses", "minhash", "embed"]
+CPU_ORDER = ["vector", "hashing", "families", "heavy", "sketch", "sparse", "minhash", "density", "text", "count", "files", "batches",
+             "lookup", "decode", "optim", "mach", "embed", "shallow", "partition", "packed", "crosses", "votes", "neighbours", "rerank",
+             "sessions"]
+SCALARS = ["hashing", "families", "sketch", "files", "loss", "optim", "crosses", "minhash", "density", "embed"]
 # Helpers, below all public modules: what of the package each may import.
 HELPERS = {"_jit": set(), "_check": {"_place"}, "_disk": set(), "_threads": set(), "_memory": set(),
            "_strings": {"_check", "_place", "_cpu.hashing"},
@@ -28,7 +29,7 @@ HELPERS = {"_jit": set(), "_check": {"_place"}, "_disk": set(), "_threads": set(
            "_place": set()}  # by name, when an array on a device is seen: nothing of CUDA is imported before
 # Loops and scalars that a public module uses besides those of its own name.
 BORROWED = {"count": {"_cpu.hashing"}, "decode": {"_cpu.lookup"}, "partition": {"_cpu.decode"}, "shallow": {"_cpu.mach"},
-            "optim": {"_scalar.optim"}, "rowsketch": {"_cpu.sketch"}}
+            "optim": {"_scalar.optim"}, "rowsketch": {"_cpu.sketch"}, "rerank": {"_cpu.packed"}}
 # Packages beyond NumPy and the standard library: at the top of which files, and inside functions of which.
 AT_TOP = {"numba": {"_jit", "_threads", "_cuda._target"}, "sklearn": {"estimators"}}
 INSIDE = {"cupy": {"_cuda._target"}, "scipy": {"sparse"}, "pandas": {"frame"}, "safetensors": {"modelfile"}, "sklearn": {"estimators"},

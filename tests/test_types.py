@@ -50,6 +50,11 @@ RETURNS = {
         "rank": ((U64, U64), types.uint64),
         "fold": ((U64, U32), types.uint64),
     },
+    "density": {
+        "step": ((F32, F32), types.int64),
+        "take_step": ((U64, I64), types.uint64),
+        "take_side": ((U64, F32), types.uint64),
+    },
     "sketch": {
         "side": ((U64, U64), types.int64),
         "median3": ((F32, F32, F32), types.float32),
