@@ -108,7 +108,8 @@ def candidates(found, bands, rows):
     """Pairs of sets that agree in all values of at least one band.
 
     found : Signatures.  bands, rows : int, bands * rows at most the number of permutations.
-    Returns int64 (m, 2), each pair once, low number first, ascending. Memory is that of all pairs: many equal sets give very many.
+    Returns int64 (m, 2), each pair once, low number first, ascending. Memory is that of all pairs: many equal sets give very many
+    (`duplicates` lists none).
     Raises ValueError if the bands do not fit.
     Example:
         >>> candidates(signatures(sparse.rows([[0, 1], [7], [1, 0]])), 20, 5).tolist()
@@ -145,16 +146,32 @@ def similar(found, threshold, *, chance=0.99):
 
 
 def duplicates(found, threshold, *, chance=0.99):
-    """Group of each set: sets that a chain of similar pairs connects.
+    """Group of each set: sets that a chain of similar pairs connects, the pairs of `similar`, none of which are listed.
 
     found, threshold, chance : as in `similar`.
-    Returns int64 (n,), the lowest number of each set's group; a set stays if it is its own number.
+    Returns int64 (n,), the lowest number of each set's group; a set stays if it is its own number. Memory is that of a few columns, and
+    sets of equal values take one comparison each; sets that share a band but are not similar are compared with each other.
     Example:
         >>> duplicates(signatures(sparse.rows([[0, 1], [7], [1, 0]])), 0.8).tolist()
         [0, 1, 0]
     """
-    group = np.arange(_values(found, "found").shape[0])
-    _kernels.join(similar(found, threshold, chance=chance)[0], group)
+    values = _values(found, "found")
+    bands, rows = bands_for(threshold, values.shape[1], found=chance)
+    equal = _groups(values, 1, values.shape[1], 1.0)
+    first = np.flatnonzero(equal == np.arange(equal.size))
+    group = _groups(values if first.size == equal.size else values[first], bands, rows, float(threshold))
+    return first[group][np.searchsorted(first, equal)]
+
+
+def _groups(values, bands, rows, threshold):
+    """Lowest number of each set's group, of pairs that share a band and reach the threshold."""
+    n = values.shape[0]
+    keys, group, heads, tails, follow = np.empty(n, np.uint64), np.arange(n), *np.empty((3, n), np.int64)
+    for band in range(bands):
+        _kernels.band_keys(values, band * rows, rows, keys)
+        order = np.argsort(keys, kind="stable")
+        _kernels.join_band(values, keys, order, threshold, group, heads, tails, follow)
+    _kernels.settle(group)
     return group
 
 

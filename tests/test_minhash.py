@@ -1,6 +1,9 @@
 """MinHash: signatures, estimates, bands and groups against naive twins; exact bounds of the estimate and of the band curve."""
+import tracemalloc
+
 import numpy as np
 import pytest
+from conftest import AS_PYTHON
 from hypothesis import given
 from hypothesis import strategies as st
 from naive import minhash as naive
@@ -41,6 +44,32 @@ def test_similar_pairs_and_groups(values, threshold):
 def test_a_late_member_joins_earlier_groups():
     found = minhash.Signatures(np.array([[0, 0, 0, 0], [0, 0, 1, 1], [0, 0, 0, 1]], np.uint32), 0)
     assert minhash.duplicates(found, 0.75, chance=0.9).tolist() == [0, 0, 0]
+
+
+@given(st.lists(st.lists(st.integers(0, 1), min_size=8, max_size=8), max_size=14), st.sampled_from([0.5, 0.625, 0.75]))
+def test_groups_are_those_of_the_similar_pairs(values, threshold):
+    """Many groups in one bucket, which later sets and later bands join."""
+    found = minhash.Signatures(np.array(values, np.uint32).reshape(-1, 8), 0)
+    pairs, _ = minhash.similar(found, threshold, chance=0.5)
+    assert minhash.duplicates(found, threshold, chance=0.5).tolist() == naive.groups(len(values), pairs.tolist())
+
+
+def test_sets_of_one_bucket_need_not_be_similar():
+    """The sets 0 and 2 share a band with set 1, which lies between them in the bucket and is like neither."""
+    found = minhash.Signatures(np.array([[0, 1, 1, 1], [0, 2, 3, 4], [0, 1, 1, 5], [0, 2, 9, 9]], np.uint32), 0)
+    assert minhash.duplicates(found, 0.75, chance=0.99).tolist() == [0, 1, 0, 3]
+
+
+def test_equal_sets_take_no_memory_of_pairs():
+    n = 1000 if AS_PYTHON else 200_000
+    values = np.zeros((n, 8), np.uint32)
+    values[n // 2:, :2] = 7  # each half alike, and similar to the other
+    tracemalloc.start()
+    group = minhash.duplicates(minhash.Signatures(values, 0), 0.75)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert not group.any() and peak < 100 * n + 10**6
+    assert minhash.duplicates(minhash.Signatures(values, 0), 0.8).tolist() == [0] * (n // 2) + [n // 2] * (n // 2)
 
 
 def test_rows_are_sets_and_order_and_repetitions_do_not_matter():
