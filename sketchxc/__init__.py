@@ -2,8 +2,8 @@
 
 The modules are the domains: `hashing`, `families`, `sketch`, `sketchbytes`, `rowsketch`, `heavy`, `turnstile`, `sparse`, `minhash`,
 `density`, `text`, `count`, `metrics`, `thresholds`, `calibration`, `schedules`, `optim`, `sketchoptim`, `embed`, `heads`, `lookup`,
-`decode`, `mach`, `shallow`, `partition`, `linear`, `crosses`, `votes`, `neighbours`, `rerank`, `recipe`, `ranker`, `sessions`, `files`, `modelfile`,
-`sizing`, `checkpoint`, `fit`, `pipeline`, `frame`. The names below are those that most programs need.
+`decode`, `mach`, `shallow`, `partition`, `linear`, `crosses`, `votes`, `neighbours`, `rerank`, `recipe`, `ranker`, `sessions`, `files`,
+`modelfile`, `sizing`, `checkpoint`, `fit`, `pipeline`, `frame`. The names below are those that most programs need.
 """
 import os as _os
 
