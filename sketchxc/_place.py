@@ -65,15 +65,39 @@ def converted(found, dtype):
         return found
     if {found.dtype, np.dtype(dtype)} == {_INT64, _UINT64}:
         return found.view(dtype)
-    out = target().empty(found.shape, _INT64 if dtype == np.uint64 else dtype)  # signed, so that -1 becomes 2**64 - 1
-    target().cast(found.reshape(found.size), out.reshape(out.size))
-    return out.view(dtype) if dtype == np.uint64 else out
+    # Through signed integers, so that -1 becomes 2**64 - 1.
+    return copied(found, _INT64).view(dtype) if dtype == np.uint64 else copied(found, dtype)
+
+
+def copied(value, dtype):
+    """Copy of an array in another `dtype`, in its place; C-contiguous."""
+    if not on_device(value):
+        return value.astype(dtype)
+    out = target().empty(value.shape, dtype)
+    target().cast(value.reshape(value.size), out.reshape(out.size))
+    return out
+
+
+def assign(out, value):
+    """Set the items of `out` to a number or to those of an array of its shape, in their place."""
+    if not on_device(out):
+        out[...] = value
+    elif on_device(value):
+        target().cast(value.reshape(value.size), out.reshape(out.size))
+    else:
+        target().fill(out, value)
+
+
+def beside(value, like):
+    """An array of the host as it is, or its copy on the device if `like` is there: for what the library itself made."""
+    return target().upload(value) if on_device(like) else value
 
 
 def to_device(state):
     """The state with all its arrays copied to the device, ready for the same functions there.
 
-    state : any state of this package, a NumPy array, or a tuple of them; arrays that are on the device already stay, and so do numbers.
+    state : any state of this package, a NumPy array, or a tuple of them; arrays that are on the device already stay, and so do numbers
+        and the `steps` of an optimizer's state, which only the host reads.
 
     Returns the same kind of state.
 
@@ -111,8 +135,10 @@ def _arrays(state):
 def _moved(state, move, wanted, done):
     """A copy of a state in which all arrays that are `wanted` are moved; one array in two fields stays one array."""
     if isinstance(state, tuple):
-        parts = [_moved(part, move, wanted, done) for part in state]
-        return type(state)(*parts) if hasattr(state, "_fields") else tuple(parts)
+        named = hasattr(state, "_fields")
+        parts = [part if named and name == "steps" else _moved(part, move, wanted, done)
+                 for name, part in zip(state._fields if named else state, state)]
+        return type(state)(*parts) if named else tuple(parts)
     if not wanted(state):
         return state
     if id(state) not in done:

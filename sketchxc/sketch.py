@@ -3,14 +3,16 @@
 A count-min estimate is never below the true count, a count-sketch estimate is right in the mean and takes negative counts. The true count
 of a key is the sum of all counts that were added for it. Integer tables are exact sums: the same bits for any order, any split into batches
 and any number of threads. In float32 tables every addition rounds to 24 bits, and what is said of bounds holds up to that rounding.
+
+`add`, `estimate` and `inner` also take sketches and keys that are on a device (`to_device`).
 """
 import math
 
 import numpy as np
 
-from . import _chances, _check, _threads, hashing
+from . import _chances, _check, _place, _threads, hashing
 from ._cpu import sketch as _kernels
-from ._sketches import DEEPEST, LIMITS, WIDEST, CountMin, CountSketch, alike, fields, narrow, odd, total_type
+from ._sketches import DEEPEST, LIMITS, WIDEST, CountMin, CountSketch, alike, fields, narrow, odd, sum_of, total_type
 from ._sketches import counts as _counts
 from ._sketches import keys as _keys
 
@@ -87,7 +89,8 @@ def add(sketch, keys, counts=None, *, conservative=False):
         are no upper bounds then; a count-sketch does.
     conservative : bool, for CountMin: raise cells no further than to the key's estimate plus its count, one key after the other in the
         order given, on one thread. Estimates are never above those of plain additions, and never below the true counts; they depend on
-        the order. Plain and conservative calls may be mixed.
+        the order. Plain and conservative calls may be mixed. A device takes 2**20 keys at a time: equal keys of these count as one, and
+        all their estimates are read before a cell is raised, so that the order within them does not matter.
     Raises TypeError for keys or counts of another type, ValueError for other shapes, NaN, infinity and negative counts, OverflowError where
     the total or a cell would pass the end of its type. Nothing is added then.
     Source: Cormode & Muthukrishnan 2005; Estan & Varghese 2002 (conservative update).
@@ -97,30 +100,32 @@ def add(sketch, keys, counts=None, *, conservative=False):
         >>> estimate(visits, [5, 6]).tolist(), visits.total.tolist()
         ([40, 20], [60])
     """
-    table, seeds, total = fields(sketch)
+    table, seeds, total = fields(sketch, device=True)
     signed = type(sketch) is CountSketch
     keys = _keys(keys)
+    kernels = _place.kernels(_kernels, sketch=table, keys=keys, counts=counts)
     if conservative and signed:
         raise ValueError("conservative must be False for a CountSketch: its cells hold other keys with either sign")
-    if not table.flags.writeable:
+    if kernels is _kernels and not table.flags.writeable:
         raise ValueError("sketch must have a table that can be written to")
     amount = keys.size
     if counts is not None:
         counts, amount = _counts(counts, keys.size, table.dtype, signed)
     if not keys.size:
         return
-    after = total.item() + amount
+    before = sum_of(total)
+    after = before + amount
     if after > LIMITS[table.dtype]:
         if after > LIMITS[table.dtype if total.dtype == np.float64 else _INT64]:
-            raise OverflowError(f"counts must keep the total below the end of its type, not take it from {total.item()} to {after}")
-        if amount + _kernels.peak(table, seeds, keys) > LIMITS[table.dtype]:
-            wide = table.astype(np.int64)
-            _add(wide, seeds, keys, counts, signed, conservative)
-            table[...] = narrow(wide, table.dtype)
-            total[0] = after
+            raise OverflowError(f"counts must keep the total below the end of its type, not take it from {before} to {after}")
+        if amount + int(kernels.peak(table, seeds, keys)) > LIMITS[table.dtype]:
+            wide = _place.copied(table, np.int64)
+            _add(kernels, wide, seeds, keys, counts, signed, conservative)
+            _place.assign(table, narrow(wide, table.dtype))
+            _place.assign(total, after)
             return
-    _add(table, seeds, keys, counts, signed, conservative)
-    total[0] = after
+    _add(kernels, table, seeds, keys, counts, signed, conservative)
+    _place.assign(total, after)
 
 
 def estimate(sketch, keys, how=None):
@@ -140,23 +145,24 @@ def estimate(sketch, keys, how=None):
         >>> estimate(words, [7]), estimate(words, [7], "mean_min").round(2)
         (array([25]), array([20.8]))
     """
-    table, seeds, total = fields(sketch)
+    table, seeds, total = fields(sketch, device=True)
     signed = type(sketch) is CountSketch
     if how is not None:
         _check.choice(how, "how", ("median",) if signed else ("min", "mean_min"))
     keys = _keys(keys)
+    kernels = _place.kernels(_kernels, sketch=table, keys=keys)
     if how == "mean_min":
         if table.shape[1] == 1:
             raise ValueError('how must be "min" for a sketch of width 1')
-        out = np.empty(keys.size)  # (n,)
+        out = _place.empty(keys.size, np.float64, keys)  # (n,)
         with _threads.one_if(keys.size < _FEW):
-            _kernels.mean_low(table, seeds, keys, float(total[0]), out)
+            kernels.mean_low(table, seeds, keys, float(sum_of(total)), out)
         return out
-    out = np.empty(keys.size, table.dtype)  # (n,)
-    if keys.size < _FEW or _threads.available() == 1:
+    out = _place.empty(keys.size, table.dtype, keys)  # (n,)
+    if kernels is _kernels and (keys.size < _FEW or _threads.available() == 1):
         (_kernels.median_part if signed else _kernels.low_part)(table, seeds, keys, 0, keys.size, out)
     else:
-        (_kernels.median if signed else _kernels.low)(table, seeds, keys, out)
+        (kernels.median if signed else kernels.low)(table, seeds, keys, out)
     return out
 
 
@@ -208,10 +214,17 @@ def inner(a, b):
         >>> inner(a, b)
         50
     """
-    alike(a, b)
-    if a.table.dtype.kind == "f":
+    alike(a, b, device=True)
+    real = a.table.dtype.kind == "f"
+    small = real or sum_of(a.total) * sum_of(b.total) < 2**63
+    if _place.on_device(a.table):
+        if not small:
+            raise OverflowError("a and b must have totals whose product is below 2**63 on a device; move them with sketchxc.to_host")
+        x, y, zero = _place.target().array(a.table), _place.target().array(b.table), total_type(a.table.dtype).type(0)
+        rows = _place.kernels(_kernels, a=x).inner(x, y, zero).tolist()
+    elif real:
         rows = [float(np.dot(x, y)) for x, y in zip(a.table.astype(np.float64), b.table.astype(np.float64))]
-    elif a.total.item() * b.total.item() < 2**63:
+    elif small:
         rows = [int(np.dot(x.astype(np.int64), y.astype(np.int64))) for x, y in zip(a.table, b.table)]
     else:
         rows = [sum(map(int.__mul__, x.tolist(), y.tolist())) for x, y in zip(a.table, b.table)]
@@ -284,19 +297,19 @@ def _empty(depth, width, seed, dtype):
     return np.zeros((depth, width), dtype), hashing.seeds(depth, seed), np.zeros(1, total_type(dtype))
 
 
-def _add(table, seeds, keys, counts, signed, conservative):
+def _add(kernels, table, seeds, keys, counts, signed, conservative):
     (depth, width), n = table.shape, keys.size
-    threads = 1 if n < _FEW else _threads.available()
+    threads = 1 if n < _FEW or kernels is not _kernels else _threads.available()
     if conservative:
-        _kernels.add_conservative(table, seeds, keys, counts)
+        kernels.add_conservative(table, seeds, keys, counts)
     elif threads == 1:
-        _kernels.add_part(table, seeds, keys, counts, signed, 0, depth * n, table[0])
+        kernels.add(table, seeds, keys, counts, signed)
     else:
         # Sums of floats depend on their order, so a row of floats is never shared between threads.
         split = table.dtype.kind == "i" and n >= 4 * width
         bounds = [depth * n * t // threads if split else depth * t // threads * n for t in range(threads + 1)]
         spares = np.zeros((threads, width if split else 0), table.dtype)  # (threads, width)
-        _kernels.add(table, seeds, keys, counts, signed, np.array(bounds), spares)
+        _kernels.add_split(table, seeds, keys, counts, signed, np.array(bounds), spares)
         for first, last, spare in zip(bounds[:-1], bounds[1:], spares):
             if first % n and first < last:
                 table[first // n] += spare

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 
 import sketchxc
-from sketchxc import _place, families, hashing, to_device, to_host
+from sketchxc import _place, families, hashing, rowsketch, sketch, to_device, to_host
+from twins import small_grids  # noqa: F401
 
 simulated = pytest.mark.skipif(not (numba.config.ENABLE_CUDASIM and numba.config.DISABLE_JIT),
                                reason="needs NUMBA_ENABLE_CUDASIM=1 NUMBA_DISABLE_JIT=1")
+grids = pytest.mark.usefixtures("small_grids")
 KEYS = np.array([0, 1, -1, 2**62, -2**63, 7], np.int64)
 
 
@@ -26,6 +28,7 @@ def same(function, *arrays, **options):
 
 
 @simulated
+@grids
 @pytest.mark.parametrize("keys", [KEYS, KEYS.view(np.uint64), KEYS[:0], KEYS.astype(np.int32), np.arange(6, dtype=np.uint8),
                                   np.arange(6, dtype=np.int16).reshape(2, 3)], ids=lambda keys: f"{keys.dtype}{keys.shape}")
 def test_integers(keys):
@@ -38,6 +41,7 @@ def test_integers(keys):
 
 
 @simulated
+@grids
 def test_other_numbers():
     same(hashing.hash_keys, np.array([[0.5, -0.0], [np.nan, np.inf]]), seed=1)
     same(hashing.hash_keys, np.array([0.5, -0.0, np.nan], np.float32), seed=1)
@@ -48,6 +52,7 @@ def test_other_numbers():
 
 
 @simulated
+@grids
 def test_out():
     keys, out = to_device((KEYS, np.zeros(6, np.uint64)))
     assert hashing.mix(keys, 5, out=out) is out
@@ -59,6 +64,7 @@ def test_out():
 
 
 @simulated
+@grids
 def test_texts():
     data, offsets = np.frombuffer(b"abc" * 30 + b"x", np.uint8), np.array([0, 0, 1, 4, 40, 91])
     for function in (hashing.hash_strings, hashing.murmur3_strings, hashing.murmur3_128_strings):
@@ -72,6 +78,7 @@ def test_texts():
 
 
 @simulated
+@grids
 @pytest.mark.parametrize("draw", [families.multiply_shift, lambda depth, seed: families.polynomial(depth, 4, seed), families.tabulation])
 def test_families(draw):
     family = draw(2, 1)
@@ -81,7 +88,107 @@ def test_families(draw):
         same(families.signs, family, KEYS)
 
 
+def filled(make, depth, dtype, keys, counts, **options):
+    """A sketch on the host and one on a device that got the same keys."""
+    host, there = make(depth, 40, seed=1, dtype=dtype), to_device(make(depth, 40, seed=1, dtype=dtype))
+    sketch.add(host, keys, counts, **options)
+    assert sketch.add(there, *to_device((keys, counts)), **options) is None
+    assert type(there) is type(host) and all(map(_place.on_device, there))
+    for a, b in zip(host, to_host(there)):
+        np.testing.assert_array_equal(a, b)
+    return host, there
+
+
 @simulated
+@grids
+@pytest.mark.parametrize("dtype", [np.int64, np.int32, np.float32])
+def test_sketches(dtype):
+    keys, counts = np.arange(-30, 30) % 25, np.arange(60)
+    keys[0] = hashing.seeds(1, 1).view(np.int64)[0]
+    for numbers in (None, counts, counts.astype(np.int16), counts.astype(np.float32) if dtype == np.float32 else counts):
+        for make, depth in ((sketch.count_min, 2), (sketch.count_sketch, 3), (sketch.count_sketch, 7)):
+            host, there = filled(make, depth, dtype, keys, numbers)
+            for how in (None, "mean_min") if make is sketch.count_min else (None,):
+                found, wanted = to_host(sketch.estimate(there, to_device(keys), how)), sketch.estimate(host, keys, how)
+                assert found.dtype == wanted.dtype
+                np.testing.assert_allclose(found, wanted, rtol=1e-12 if how else 0)
+            assert sketch.inner(there, there) == sketch.inner(host, host)
+    sketch.add(there, to_device(keys[:0]))
+    assert sketch.estimate(there, to_device(keys[:0])).shape == (0,)
+
+
+@simulated
+@grids
+def test_conservative_updates_on_a_device():
+    """Equal keys count as one; between the true count and a plain addition, and as on the host where no two keys share a cell."""
+    keys, counts = np.arange(60) % 25, np.arange(60)
+    there, plain = to_device(sketch.count_min(2, 10, seed=1)), sketch.count_min(2, 10, seed=1)
+    sketch.add(there, *to_device((keys, counts)), conservative=True)
+    sketch.add(plain, keys, counts)
+    found, true = to_host(sketch.estimate(there, to_device(keys))), np.bincount(keys, counts)[keys]
+    assert (found >= true).all() and (found <= sketch.estimate(plain, keys)).all() and (to_host(there).table <= plain.table).all()
+    assert to_host(there).total[0] == counts.sum()
+    filled(sketch.count_min, 2, np.int64, np.array([1, 2, 1, 2, 1]), np.arange(5), conservative=True)
+
+
+@simulated
+@grids
+def test_sketches_near_the_end_of_int32():
+    keys, one = to_device(np.array([1, 2])), to_device(np.array([1]))
+    host = sketch.count_min(2, 50, seed=0, dtype=np.int32)
+    sketch.add(host, [1, 2], [2**31 - 4, 7])
+    there = to_device(host)
+    sketch.add(there, keys, to_device(np.array([2, 2**31 - 10])))
+    assert to_host(sketch.estimate(there, keys)).tolist() == [2**31 - 2, 2**31 - 3]
+    before = to_host(there)
+    with pytest.raises(OverflowError, match="every cell within 2147483647"):
+        sketch.add(there, one, to_device(np.array([2])))
+    np.testing.assert_array_equal(to_host(there).table, before.table)
+    with pytest.raises(OverflowError, match="keep the total below"):
+        sketch.add(there, one, to_device(np.array([2**63 - 1])))
+    with pytest.raises(OverflowError, match="product is below"):
+        big = to_device(sketch.CountMin(host.table, host.seeds, np.array([2**62])))
+        sketch.inner(big, big)
+
+
+@simulated
+@grids
+def test_bad_sketches():
+    host, there, keys = sketch.count_min(2, 50, seed=0), to_device(sketch.count_min(2, 50, seed=0)), to_device(KEYS)
+    for call, kind, message in [
+            (lambda: sketch.add(there, KEYS), TypeError, "sketch is on the device and keys on the host"),
+            (lambda: sketch.add(host, keys), TypeError, "keys is on the device and sketch on the host"),
+            (lambda: sketch.add(there, keys, KEYS), TypeError, "sketch is on the device and counts on the host"),
+            (lambda: sketch.add(there, keys, to_device(KEYS.view(np.uint64))), TypeError, "counts must be signed"),
+            (lambda: sketch.add(there, keys, to_device(KEYS)), ValueError, "counts must not be negative"),
+            (lambda: sketch.add(there, to_device(KEYS.reshape(2, 3))), ValueError, "1 axis"),
+            (lambda: sketch.inner(there, host), TypeError, "a is on the device and b on the host"),
+            (lambda: sketch.merge(there, there), TypeError, "sketch must be on the host here"),
+            (lambda: sketch.add(sketch.CountMin(there.table, host.seeds, host.total), keys), TypeError, "three NumPy arrays")]:
+        with pytest.raises(kind, match=message):
+            call()
+
+
+@simulated
+@grids
+@pytest.mark.parametrize("signed", [False, True])
+def test_row_sketches(signed):
+    table, seeds, numbers = np.zeros((3, 40, 4), np.float32), hashing.seeds(3, 1), np.array([5, 900, 5])
+    values = np.arange(12, dtype=np.float32).reshape(3, 4)
+    there = to_device((table, seeds, numbers, values))
+    rowsketch.row_add(table, seeds, numbers, values, signed=signed)
+    rowsketch.row_add(*there, signed=signed)
+    np.testing.assert_array_equal(to_host(there[0]), table)
+    found = to_host(rowsketch.row_estimate(*there[:3], signed=signed))
+    np.testing.assert_array_equal(found, rowsketch.row_estimate(table, seeds, numbers, signed=signed))
+    with pytest.raises(TypeError, match="table is on the device and seeds on the host"):
+        rowsketch.row_estimate(there[0], seeds, there[2], signed=signed)
+    with pytest.raises(TypeError, match="table must be a float32 array"):
+        rowsketch.row_add(there[1], *there[1:], signed=signed)
+
+
+@simulated
+@grids
 def test_moves():
     state = (families.tabulation(1, 1), 3, "text", None, (KEYS, KEYS, np.zeros((0, 4), np.float32)))
     there = to_device(state)
@@ -95,6 +202,7 @@ def test_moves():
 
 
 @simulated
+@grids
 def test_bad_places(monkeypatch):
     keys = to_device(KEYS)
     with pytest.raises(TypeError, match="keys is on the device and seeds on the host: move one"):
@@ -115,6 +223,7 @@ def test_bad_places(monkeypatch):
 
 
 @simulated
+@grids
 def test_matmul():
     a, b = np.arange(6, dtype=np.float32).reshape(2, 3), np.ones((3, 4), np.float32)
     there = to_device((a, b, np.zeros((2, 4), np.float32)))

@@ -16,8 +16,7 @@ if not (numba.config.ENABLE_CUDASIM and numba.config.DISABLE_JIT):
 
 import sketchxc
 from sketchxc import to_device, to_host
-from sketchxc._cuda import _target, sketch
-from twins import columns
+from twins import columns, small_grids  # noqa: F401
 
 # Columns without a twin, and why.
 HOST_ONLY = {"vector": "steps for the vector registers of a CPU", "files": "bytes of files", "text": "Python's texts",
@@ -32,15 +31,6 @@ CASES = [(name, case) for name, module in columns().items() for case in module.C
 HOME = pathlib.Path(sketchxc.__file__).parent
 
 
-@pytest.fixture(autouse=True)
-def small_blocks(monkeypatch):
-    """So small that every case needs several blocks and several strides."""
-    monkeypatch.setattr(_target, "THREADS", 4)
-    monkeypatch.setattr(_target, "BLOCKS", 3)
-    for name, value in {"HOT": 8, "SHARE": 4, "PERSISTENT": 3, "BATCH": 16, "PIECES": 8}.items():
-        monkeypatch.setattr(sketch, name, value)
-
-
 def functions(module):
     """Name -> function of those that a module defines; kernels as the functions that start them."""
     found = {name: value for name, value in vars(module).items() if callable(value) and not isinstance(value, type)}
@@ -51,6 +41,7 @@ def cells(layer):
     return {path.stem for path in (HOME / layer).glob("*.py")} - {"__init__", "_target"}
 
 
+@pytest.mark.usefixtures("small_grids")
 @pytest.mark.parametrize("name, case", CASES, ids=[f"{name}.{case.function}" for name, case in CASES])
 def test_twins_agree(name, case):
     cpu, cuda = (importlib.import_module(f"sketchxc.{layer}.{name}") for layer in ("_cpu", "_cuda"))

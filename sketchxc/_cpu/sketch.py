@@ -60,8 +60,14 @@ def add_part(table, seeds, keys, counts, signed, start, stop, spare):
                 add_row(row, seeds[d], keys, counts, signed, first, last, cells, weights)
 
 
+@serial
+def add(table, seeds, keys, counts, signed):
+    """Add the counts (None: ones) of the keys to every row; the caller's thread owns everything."""
+    add_part(table, seeds, keys, counts, signed, 0, table.shape[0] * keys.size, table[0])
+
+
 @loop
-def add(table, seeds, keys, counts, signed, bounds, spares):
+def add_split(table, seeds, keys, counts, signed, bounds, spares):
     """One thread owns the part between two bounds of the keys of all rows laid end to end, and its row of `spares`."""
     for t in prange(bounds.size - 1):
         add_part(table, seeds, keys, counts, signed, bounds[t], bounds[t + 1], spares[t])

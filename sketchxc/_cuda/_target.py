@@ -106,8 +106,13 @@ def zeros(shape, dtype):
 def full(shape, value, dtype):
     """Array of one value on the device."""
     out = empty(shape, dtype)
-    _fill(out.reshape(out.size), np.dtype(dtype).type(value))
+    fill(out, value)
     return out
+
+
+def fill(out, value):
+    """Set every item of an array on the device."""
+    _fill(out.reshape(out.size), np.dtype(out.dtype).type(value))
 
 
 @kernel(lambda out, value: out.size)

@@ -1,11 +1,14 @@
 """Arguments for which a CPU loop and its CUDA twin must agree: one module per column, named like it.
 
-A module has CASES, a list of `Case`, and PARTS, the names of CPU functions that are steps of a loop and have no twin of their own. The
-simulator runs every case on both sides (test_twins.py), and every kernel that a case launches is compiled to PTX (test_ptx.py).
+A module has CASES, a list of `Case`, and PARTS, the names of CPU functions that are steps of a loop and have no twin of their own; SMALL,
+if it has it, are constants of its grids by name, so small that a case of few items goes through all of their steps. The simulator runs
+every case on both sides (test_twins.py), and every kernel that a case launches is compiled to PTX (test_ptx.py).
 """
 import importlib
 import pkgutil
 from typing import Any, Callable, NamedTuple
+
+import pytest
 
 
 class Case(NamedTuple):
@@ -27,3 +30,14 @@ def columns():
     """Name -> module of this package for every column with a twin."""
     names = sorted(found.name for found in pkgutil.iter_modules(__path__))
     return {name: importlib.import_module(f"{__name__}.{name}") for name in names}
+
+
+@pytest.fixture
+def small_grids(monkeypatch):
+    """Blocks and grids so small that every case needs several blocks and several strides; quick in the simulator, too."""
+    target = importlib.import_module("sketchxc._cuda._target")
+    monkeypatch.setattr(target, "THREADS", 4)
+    monkeypatch.setattr(target, "BLOCKS", 3)
+    for name, module in columns().items():
+        for constant, value in getattr(module, "SMALL", {}).items():
+            monkeypatch.setattr(importlib.import_module(f"sketchxc._cuda.{name}"), constant, value)
