@@ -3,6 +3,7 @@
 With NUMBA_ENABLE_CUDASIM=1 in the environment everything here runs in Numba's simulator, on the host and without a driver.
 """
 import functools
+import importlib.util
 import sys
 import types
 
@@ -153,13 +154,16 @@ def problem():
     """None, or why nothing can run on a device here."""
     if SIMULATED:
         return None
+    if importlib.util.find_spec("numba_cuda") is None:
+        return "numba-cuda is not installed: pip install 'sketchxc[cuda]'"
     try:
         if cuda.is_available():
             return None
-        reason = cuda.cuda_error() if callable(cuda.cuda_error) else cuda.cuda_error
+        reason = cuda.cuda_error()
     except Exception as error:  # whatever a broken driver raises
         reason = error
-    return f"no CUDA device was found ({reason or 'the driver lists none'}): `nvidia-smi` must list one, and its driver be 525 or newer"
+    reason = " ".join(str(reason or "the driver lists none").split())
+    return f"no CUDA device can be used: {reason} `nvidia-smi` must list one, with a driver of the toolkit's version (580 for CUDA 13)"
 
 
 def matmul(a, b, out):
