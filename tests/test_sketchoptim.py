@@ -87,11 +87,11 @@ def alone(n, depth, width):
 @pytest.mark.parametrize("depth, exact, penalty", [(1, False, 0.0), (3, False, 0.0), (5, False, 0.125), (3, True, 0.125)])
 def test_without_meeting_rows_a_step_is_that_of_the_dense_state(name, kind, depth, exact, penalty):
     """Bit for bit, weights and moments, for numbers of columns that fill no vector."""
-    n, d = (5, 3) if AS_PYTHON else (9, 37)
+    n, d = (7, 3) if AS_PYTHON else (9, 37)
     opt = MORE[name]._replace(decay=penalty, l1=penalty / 8)
     rng = np.random.default_rng(0)
     start = rng.normal(size=(n, d)).astype(np.float32)
-    steps = [(rows, rng.normal(size=grads.shape).astype(np.float32)) for rows, grads in drawn(1, n, d, 6)]
+    steps = [(rows, rng.normal(size=grads.shape).astype(np.float32)) for rows, grads in drawn(1, n, d, 6, 0.8)]
     state = sketchoptim.sketched_slots(opt, (n, d), width=64, depth=depth, seed=alone(n, depth, 64), kind=kind, exact_m=exact)
     dense = optim.slots(opt, (n, d))
     assert np.array_equal(run(opt, state, start.copy(), steps), run(opt, dense, start.copy(), steps))

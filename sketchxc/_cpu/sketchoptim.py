@@ -9,36 +9,38 @@ from numba import prange
 from .._jit import loop_vector, serial, serial_vector
 from .._scalar.optim import ADAGRAD, MOMENTUM, NESTEROV, moments, move, softened
 from .._scalar.sketch import cell, median3, median5
-from .optim import descend_weights
+from .optim import LINE, descend_weights
 from .sketch import locate
+from .vector import prefetch
 
 SAME, CELL, BATCH = 0, 1, 2  # places in `sketchoptim.KINDS`
+AHEAD = 12  # rows between the request for their memory and their turn
 
 
 @serial_vector
-def read_low(table, at, out):
-    """out = smallest of the numbers of the flat table that begin at the places `at`."""
+def read_low(table, at, first, last, out):
+    """out = smallest of the numbers of the flat table that begin at the places `at`, from number `first` to `last` of them."""
     n = out.size
-    line = table[at[0]:at[0] + n]
+    line = table[at[first]:at[first] + n]
     for j in range(n):
         out[j] = line[j]
-    for r in range(1, at.size):
+    for r in range(first + 1, last):
         line = table[at[r]:at[r] + n]
         for j in range(n):
             out[j] = line[j] if line[j] < out[j] else out[j]
 
 
 @serial_vector
-def read_median(table, at, sides, out):
-    """out = median of the numbers of the flat table that begin at the 1, 3 or 5 places `at`, times their signs."""
+def read_median(table, at, first, last, sides, out):
+    """out = median of the numbers of the flat table that begin at 1, 3 or 5 places, as in `read_low`, times their signs."""
     n = out.size
-    a, p = table[at[0]:at[0] + n], sides[0]
-    if at.size == 1:
+    a, p = table[at[first]:at[first] + n], sides[first]
+    if last - first == 1:
         for j in range(n):
             out[j] = p * a[j]
         return
     b, c, q, s = table[at[1]:at[1] + n], table[at[2]:at[2] + n], sides[1], sides[2]
-    if at.size == 3:
+    if last - first == 3:
         for j in range(n):
             out[j] = median3(p * a[j], q * b[j], s * c[j])
         return
@@ -48,23 +50,32 @@ def read_median(table, at, sides, out):
 
 
 @serial_vector
-def write(table, at, sides, counts, relax, floor, old, new):
-    """Move the numbers at every place by what changed between the estimates `old` and `new`, but not below `floor`.
+def write(table, at, first, last, sides, old, new):
+    """Move the numbers at the places by what changed between the estimates `old` and `new`.
 
-    A number that was the estimate itself becomes the new one, bit for bit. counts : rows of the batch that share each place, of which every
-    one answers only for its part of the decay `relax` of the number.
-    """
+    A number that was the estimate itself becomes the new one, bit for bit."""
+    n = old.size
+    for r in range(first, last):
+        line, side = table[at[r]:at[r] + n], sides[r]
+        for j in range(n):
+            line[j] = side * new[j] if side * line[j] == old[j] else line[j] + side * (new[j] - old[j])
+
+
+@serial_vector
+def write_shared(table, at, sides, counts, relax, floor, old, new):
+    """`write` for places that rows of a batch share, not below `floor`.
+
+    counts : rows at each place, of which every one answers only for its part of the decay `relax` of the number there."""
     n = old.size
     for r in range(at.size):
-        line, side = table[at[r]:at[r] + n], sides[r]
         if counts[r] == 1:
-            for j in range(n):
-                line[j] = side * new[j] if side * line[j] == old[j] else line[j] + side * (new[j] - old[j])
-        else:
-            back = relax * (np.float32(1.0) - np.float32(1.0) / np.float32(counts[r]))
-            for j in range(n):
-                moved = line[j] + side * ((new[j] - old[j]) + back * old[j])
-                line[j] = floor if moved < floor else moved
+            write(table, at, r, r + 1, sides, old, new)
+            continue
+        line, side = table[at[r]:at[r] + n], sides[r]
+        back = relax * (np.float32(1.0) - np.float32(1.0) / np.float32(counts[r]))
+        for j in range(n):
+            moved = line[j] + side * ((new[j] - old[j]) + back * old[j])
+            line[j] = floor if moved < floor else moved
 
 
 @serial_vector
@@ -96,6 +107,13 @@ def places(row, seeds, width, columns, low, cells, sides, at):
 
 
 @serial
+def ask(table, first, size):
+    """Ask for a run of memory before its turn."""
+    for j in range(first, first + size, LINE):
+        prefetch(table, j)
+
+
+@serial
 def crowds(rows, seeds, width, out):
     """out[i, r] = number of the rows that share the place of rows[i] in row r of the table."""
     for r in range(seeds.size):
@@ -114,48 +132,62 @@ def advance(rule, hyper, kind, rows, grads, low, high, weights, m, exact, v, see
     m : (depth, width, columns) or with `exact` (1, n, columns), the first moment as it is; columns 0 without one.  v : as the sketched m.
     """
     columns, depth, size, width = weights.shape[1], seeds.size, high - low, v.shape[1]
-    flat_m, flat_v = m.reshape(-1), v.reshape(-1)
+    flat_grads, flat_weights, flat_m, flat_v = grads.reshape(-1), weights.reshape(-1), m.reshape(-1), v.reshape(-1)
     has_m, has_v = m.shape[2] > 0, v.shape[2] > 0
     infinite, zero = np.float32(-np.inf), np.float32(0.0)
     cells, sides, at = np.empty(depth, np.int64), np.empty(depth, np.float32), np.empty(depth, np.int64)
-    ones, counts = np.ones(depth, np.float32), np.ones((rows.size if kind == BATCH else 1, depth), np.int64)
+    ones, spare = np.ones(depth, np.float32), np.zeros(size, np.float32)
     at_m, sides_m = (np.empty(1, np.int64), ones[:1]) if exact else (at, sides)
-    olds = np.zeros((counts.shape[0], 2, size), np.float32)  # estimates before the step
-    news = np.zeros((counts.shape[0], 2, size), np.float32)
-    spare = np.zeros(size, np.float32)
+    olds = np.zeros((rows.size if kind == BATCH else 1, 2, size), np.float32)  # estimates before the step
+    news = np.zeros((olds.shape[0], 2, size), np.float32)
+    turns, places_m = depth if kind == CELL else 1, 1 if exact else depth
+    old_m, old_v, new_m, new_v = olds[0, 0], olds[0, 1], news[0, 0], news[0, 1]
     for i in range(rows.size):
+        if i + AHEAD < rows.size:
+            places(rows[i + AHEAD], seeds, width, columns, low, cells, sides, at)
+            ask(flat_weights, rows[i + AHEAD] * columns + low, size)
+            if exact:
+                ask(flat_m, rows[i + AHEAD] * columns + low, size)
+            for r in range(depth):
+                if has_m and not exact:
+                    ask(flat_m, at[r], size)
+                if has_v:
+                    ask(flat_v, at[r], size)
         places(rows[i], seeds, width, columns, low, cells, sides, at)
         if exact:
             at_m[0] = rows[i] * columns + low
-        old, new = olds[i if kind == BATCH else 0], news[i if kind == BATCH else 0]
-        row = weights[rows[i]][low:high]
-        for r in range(depth if kind == CELL else 1):  # a place's own values, or the estimates from all places
+        if kind == BATCH:
+            old_m, old_v, new_m, new_v = olds[i, 0], olds[i, 1], news[i, 0], news[i, 1]
+        gradient, row = flat_grads[i * columns + low:i * columns + high], flat_weights[rows[i] * columns + low:rows[i] * columns + high]
+        for r in range(turns):  # a place's own values, or the estimates from all places
             first, last = (r, r + 1) if kind == CELL else (0, depth)
             mine = has_m and (r == 0 or not exact)
             if mine:
-                read_median(flat_m, at_m[first:last], sides_m[first:last], old[0])
+                read_median(flat_m, at_m, first, min(last, places_m), sides_m, old_m)
             if has_v:
-                read_low(flat_v, at[first:last], old[1])
-            new[:] = old
-            descend_weights(rule, hyper, grads[i][low:high], spare if kind == CELL else row, new[0], new[1])
+                read_low(flat_v, at, first, last, old_v)
+            for j in range(size):
+                new_m[j], new_v[j] = old_m[j], old_v[j]
+            descend_weights(rule, hyper, gradient, spare if kind == CELL else row, new_m, new_v)
             if mine and (exact or kind != BATCH):
-                write(flat_m, at_m[first:last], sides_m[first:last], counts[0], zero, infinite, old[0], new[0])
+                write(flat_m, at_m, first, min(last, places_m), sides_m, old_m, new_m)
             if has_v and kind != BATCH:
-                write(flat_v, at[first:last], ones, counts[0], zero, zero, old[1], new[1])
+                write(flat_v, at, first, last, ones, old_v, new_v)
         if kind == CELL:
             if has_m:
-                read_median(flat_m, at_m, sides_m, new[0])
+                read_median(flat_m, at_m, 0, places_m, sides_m, new_m)
             if has_v:
-                read_low(flat_v, at, new[1])
-            move_weights(rule, hyper, grads[i][low:high], row, new[0], new[1])
+                read_low(flat_v, at, 0, depth, new_v)
+            move_weights(rule, hyper, gradient, row, new_m, new_v)
     if kind == BATCH:
+        counts = np.empty((rows.size, depth), np.int64)
         crowds(rows, seeds, width, counts)
         for i in range(rows.size):
             places(rows[i], seeds, width, columns, low, cells, sides, at)
             if has_m and not exact:
-                write(flat_m, at, sides, counts[i], hyper[1], infinite, olds[i, 0], news[i, 0])
+                write_shared(flat_m, at, sides, counts[i], hyper[1], infinite, olds[i, 0], news[i, 0])
             if has_v:
-                write(flat_v, at, ones, counts[i], zero if rule == ADAGRAD else hyper[2], zero, olds[i, 1], news[i, 1])
+                write_shared(flat_v, at, ones, counts[i], zero if rule == ADAGRAD else hyper[2], zero, olds[i, 1], news[i, 1])
 
 
 @loop_vector
