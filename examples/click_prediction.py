@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sketchxc import embed, hashing, heads, optim
+from sketchxc import dense, embed, hashing, heads, optim
 
 SIZES = (10, 100, 500, 2000, 6000, 12000)  # vocabularies of the synthetic log
 KINDS = ("separate", "shared", "multi-hash", "qr", "collisionless", "dhe")
@@ -143,7 +143,7 @@ class DeepHash:
         names = hashing.hash_strings(log.names)
         self.keys, self.seeds = hashing.mix(log.values) ^ names, hashing.seeds(CODES, seed)
         units = (((CODES + d + 2)**2 + budget_bytes - 4 * d)**0.5 - (CODES + d + 2)) / 2  # of two hidden layers, 4 bytes a number
-        self.net = Net(heads.mlp_init([CODES, *[max(4, int(units))] * 2, d], activation="mish", seed=seed), rate)
+        self.net = Net(dense.mlp_init([CODES, *[max(4, int(units))] * 2, d], activation="mish", seed=seed), rate)
         self.bytes = sum(p.nbytes for p in self.net.parameters())
 
     def look_up(self, rows):
@@ -171,11 +171,11 @@ class Net:
     def forward(self, x):
         """Outputs for a batch."""
         self.x = x
-        return heads.mlp(x, self.mlp)
+        return dense.mlp(x, self.mlp)
 
     def learn(self, slopes):
         """One step against the slopes of the last outputs; returns those of the inputs."""
-        back, grads = heads.mlp_grads(slopes, self.x, self.mlp)
+        back, grads = dense.mlp_grads(slopes, self.x, self.mlp)
         for p, state, g in zip(self.parameters(), self.states, (*grads.weights, *grads.biases)):
             embed.step(self.opt, state, p, None, g.reshape(p.shape))
         return back
@@ -188,7 +188,7 @@ def run(log, kind, budget, *, d=16, rate=0.05, seed=0):
         vectors = DeepHash(log, int(4 * d * plain * budget), d, rate / 50, seed)
     else:
         vectors = Table(rows_of(kind, log, budget, d, seed), rate, seed)
-    head = Net(heads.mlp_init([len(log.names) * d, HIDDEN, 1], seed=seed), 1e-3)
+    head = Net(dense.mlp_init([len(log.names) * d, HIDDEN, 1], seed=seed), 1e-3)
     begin = time.perf_counter()
     for first in range(0, log.n_train, BATCH):
         rows = np.arange(first, min(first + BATCH, log.n_train))

@@ -1,13 +1,13 @@
 """sketchxc: extreme classification in log memory, on plain NumPy arrays with Numba kernels.
 
 The modules are the domains: `hashing`, `families`, `sketch`, `sketchbytes`, `rowsketch`, `heavy`, `turnstile`, `sparse`, `minhash`,
-`density`, `text`, `count`, `metrics`, `thresholds`, `calibration`, `schedules`, `optim`, `sketchoptim`, `embed`, `heads`, `lookup`,
-`decode`, `mach`, `shallow`, `partition`, `linear`, `crosses`, `votes`, `neighbours`, `rerank`, `recipe`, `ranker`, `sessions`, `files`,
-`modelfile`, `sizing`, `checkpoint`, `fit`, `pipeline`, `frame`. The names below are those that most programs need.
+`density`, `text`, `count`, `metrics`, `thresholds`, `calibration`, `schedules`, `optim`, `sketchoptim`, `dense`, `embed`, `heads`,
+`lookup`, `decode`, `mach`, `shallow`, `partition`, `linear`, `crosses`, `votes`, `neighbours`, `rerank`, `recipe`, `ranker`, `sessions`,
+`files`, `modelfile`, `sizing`, `checkpoint`, `fit`, `pipeline`, `frame`. The names below are those that most programs need.
 """
 import os as _os
 
-from . import calibration, checkpoint, count, crosses, decode, density, embed, families, files, fit, frame, hashing, heads, heavy
+from . import calibration, checkpoint, count, crosses, decode, dense, density, embed, families, files, fit, frame, hashing, heads, heavy
 from . import linear, lookup, mach, metrics, minhash, modelfile, neighbours, optim, partition, pipeline, ranker, recipe, rerank
 from . import rowsketch, schedules, sessions, shallow, sizing, sketch, sketchbytes, sketchoptim, sparse, text, thresholds, turnstile, votes
 from ._jit import enable_cache
@@ -17,9 +17,9 @@ from .modelfile import load, save
 from .sizing import Plan, plan
 from .sparse import Rows, rows
 
-__all__ = ["LinearClassifier", "MACHClassifier", "Plan", "Rows", "calibration", "checkpoint", "count", "crosses", "decode", "density",
-           "embed", "enable_cache", "estimators", "families", "files", "fit", "frame", "hashing", "heads", "heavy", "linear", "load",
-           "lookup", "mach", "metrics", "minhash", "modelfile", "neighbours", "optim", "partition", "pipeline", "plan", "ranker",
+__all__ = ["LinearClassifier", "MACHClassifier", "Plan", "Rows", "calibration", "checkpoint", "count", "crosses", "decode", "dense",
+           "density", "embed", "enable_cache", "estimators", "families", "files", "fit", "frame", "hashing", "heads", "heavy", "linear",
+           "load", "lookup", "mach", "metrics", "minhash", "modelfile", "neighbours", "optim", "partition", "pipeline", "plan", "ranker",
            "read_text", "read_xc", "recipe", "rerank", "rows", "rowsketch", "save", "schedules", "sessions", "shallow", "sizing", "sketch",
            "sketchbytes", "sketchoptim", "sparse", "text", "thresholds", "to_device", "to_host", "turnstile", "votes", "write_xc"]
 

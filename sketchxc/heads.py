@@ -1,17 +1,15 @@
 """Heads for recommendation: what turns embeddings into scores, and scores into a loss, each beside its gradient.
 
 A loss gives (its mean, slopes of its arguments). A scorer `name` has a partner `name_grads` that takes the slopes of its result and the
-same arguments. All are NumPy functions of any float dtype; they compute in the dtype of their arguments and change none.
+same arguments. All are NumPy functions of any float dtype; they compute in the dtype of their arguments and change none. The layers
+that they are made of are in `dense`.
 """
 from typing import NamedTuple
 
 import numpy as np
 
 from . import _check
-
-_SLOPES = {"relu": lambda z: (z > 0).astype(z.dtype), "tanh": lambda z: 1 - np.tanh(z)**2, "mish": lambda z: _mish(z)[1]}
-_VALUES = {"relu": lambda z: np.maximum(z, 0), "tanh": np.tanh, "mish": lambda z: _mish(z)[0]}
-_EPS = 1e-5  # added to variances by layer normalisation
+from .dense import MLP, layer_norm, layer_norm_grads, mlp, mlp_grads, mlp_init
 
 
 # ---- losses
@@ -118,68 +116,6 @@ def fm_grads(slopes, x, weights, bias):
     return slopes[:, None, None] * (x.sum(1, keepdims=True) - x), np.repeat(slopes[:, None], x.shape[1], 1), slopes.sum(keepdims=True)
 
 
-class MLP(NamedTuple):
-    """Dense layers with an activation between them: weights and biases are tuples of (inputs, units) and (units,) arrays."""
-    weights: tuple
-    biases: tuple
-    activation: str
-
-
-def mlp_init(sizes, *, activation="relu", seed, dtype=np.float32):
-    """Untrained dense layers: normal weights of variance 2 / inputs (1 / inputs in the last layer), biases zero.
-
-    sizes : ints, inputs, units of each layer.  activation : "relu", "tanh" or "mish".  seed : int.  Returns MLP.
-    Example:
-        >>> [w.shape for w in mlp_init([8, 32, 1], seed=0).weights]
-        [(8, 32), (32, 1)]
-    """
-    _check.choice(activation, "activation", _VALUES)
-    sizes = [_check.integer(size, "sizes", 1) for size in sizes]
-    if len(sizes) < 2:
-        raise ValueError(f"sizes must name the inputs and at least one layer, not {sizes}")
-    rng = np.random.default_rng(int(_check.seed(seed)))
-    gains = [2.0] * (len(sizes) - 2) + [1.0]
-    weights = tuple((rng.standard_normal((a, b)) * np.sqrt(gain / a)).astype(dtype) for a, b, gain in zip(sizes, sizes[1:], gains))
-    return MLP(weights, tuple(np.zeros(size, dtype) for size in sizes[1:]), activation)
-
-
-def mlp(x, net):
-    """Output of dense layers; the encoder of a deep hash embedding when x are its codes.  x : floats (n, inputs).  Returns (n, units).
-
-    Source: for deep hash embeddings, Kang et al. 2021, section 3.3; Mish: Misra 2019."""
-    return _layers(x, net)[-1]
-
-
-def mlp_grads(slopes, x, net):
-    """Slopes of (x, net) from those of the output (n, units); those of the net as an MLP."""
-    sums = _layers(x, net)
-    weights, biases = [], []
-    for i in range(len(sums) - 1, -1, -1):
-        below = _VALUES[net.activation](sums[i - 1]) if i else x
-        weights.append(below.T @ slopes)
-        biases.append(slopes.sum(0))
-        slopes = slopes @ net.weights[i].T
-        if i:
-            slopes = slopes * _SLOPES[net.activation](sums[i - 1])
-    return slopes, MLP(tuple(weights[::-1]), tuple(biases[::-1]), net.activation)
-
-
-def layer_norm(x):
-    """Rows less their mean, over their standard deviation, along the last axis; a linear layer behind it has all of gain and offset.
-
-    Source: Ba, Kiros & Hinton 2016, equation 3."""
-    x = x - x.mean(-1, keepdims=True)
-    return x / np.sqrt(np.mean(x * x, -1, keepdims=True) + x.dtype.type(_EPS))
-
-
-def layer_norm_grads(slopes, x):
-    """Slopes of x from those of the result."""
-    x = x - x.mean(-1, keepdims=True)
-    scale = 1 / np.sqrt(np.mean(x * x, -1, keepdims=True) + x.dtype.type(_EPS))
-    x = x * scale
-    return scale * (slopes - slopes.mean(-1, keepdims=True) - x * np.mean(slopes * x, -1, keepdims=True))
-
-
 class Wukong(NamedTuple):
     """One Wukong layer from F vectors to F1 + F2: project (F, k), net MLP from F * k to F1 * d, compress (F2, F), residual (F1 + F2, F)."""
     project: np.ndarray
@@ -236,22 +172,6 @@ def _mixed(x, layer):
 def _outer(a, b, turned=False):
     """Sum over rows of a @ b, or of a @ b^T if `turned`, as one product of matrices."""
     return np.tensordot(a, b, ([0, 2], [0, 2] if turned else [0, 1]))
-
-
-def _layers(x, net):
-    """Sums of every layer before its activation; of the last, the output."""
-    sums = []
-    for weights, bias in zip(net.weights, net.biases):
-        x = _VALUES[net.activation](sums[-1]) if sums else x
-        sums.append(x @ weights + bias)
-    return sums
-
-
-def _mish(z):
-    """Value and slope of z tanh(log(1 + exp(z)))."""
-    soft = np.maximum(z, 0) + np.log1p(np.exp(-abs(z)))
-    t = np.tanh(soft)
-    return z * t, t + z * (1 - t * t) * _sigmoid(z)
 
 
 def _sigmoid(z):

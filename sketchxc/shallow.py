@@ -10,19 +10,22 @@ import numpy as np
 
 from . import _batches, _check, _memory, _threads, hashing, mach, modelfile, optim, sparse
 from ._cpu import shallow as _kernels
+from ._scalar.dense import MISH, RELU, TANH
 from .lookup import Lookup
 
 BLOCK = 1024  # rows whose scores are one task
+ACTIVATIONS = {"relu": RELU, "tanh": TANH, "mish": MISH}
 
 
 class Shallow(NamedTuple):
-    """R nets: sparse rows -> ReLU layer -> perhaps a second ReLU layer -> bucket scores.
+    """R nets: sparse rows -> hidden layer -> perhaps a second hidden layer -> bucket scores.
 
     embed : float32 (reps, width, hidden1).  embed_bias : float32 (reps, hidden1).
     hidden : float32 (reps, hidden1, hidden2), (reps, hidden1, 0) without a second layer.  hidden_bias : float32 (reps, hidden2).
     weights : float32 (reps, last hidden, buckets).  biases : float32 (reps, buckets).  lookup : Lookup.
     feature_seeds : uint64 (reps,), of the hash of the columns into `width` cells in each repetition, or (0,) where columns are used as is.
     n_features : int, columns of the input.  loss : 0 logistic (multi-label), 1 softmax (multi-class).
+    activation : of the hidden layers, 0 ReLU, 1 hyperbolic tangent, 2 Mish.
     """
     embed: np.ndarray
     embed_bias: np.ndarray
@@ -34,6 +37,7 @@ class Shallow(NamedTuple):
     feature_seeds: np.ndarray
     n_features: int
     loss: int
+    activation: int = RELU
 
 
 class ShallowSlots(NamedTuple):
@@ -46,15 +50,17 @@ class ShallowSlots(NamedTuple):
     biases: optim.Slots
 
 
-def init(n_features, lookup, *, hidden=(256,), loss="logistic", width=None, seed=0):
+def init(n_features, lookup, *, hidden=(256,), loss="logistic", activation="relu", width=None, seed=0):
     """Untrained model: normal weights, biases zero. Repetition r is the same whatever the number of repetitions.
 
-    n_features : int, columns of the input.  lookup : Lookup.  hidden : one or two ints, units of the hidden layers.
+    n_features : int, columns of the input.  lookup : Lookup.  hidden : one or two ints, units of the hidden layers (`mach` has none).
+    activation : "relu", "tanh" or "mish", of the hidden layers.
     loss : "logistic" for any number of labels a row, "softmax" for one.
     width : int, cells that the columns are hashed into, afresh in each repetition; None uses the columns as they are.
     seed : int, of that hash and of the weights.  Returns Shallow.
     Source: He et al. 2015, section 2.2. Variances are 2 / inputs of a unit (their eq. 10), but 2 / units for the first layer (eq. 14):
     few of its inputs are other than zero, and so a row of length one makes hidden values of length about one, however wide it is.
+    Mish: Misra 2019, equation 3.
     Example:
         >>> from sketchxc.lookup import hashed
         >>> model = init(1000, hashed(500, reps=2, buckets=20), hidden=(64, 32))
@@ -63,6 +69,7 @@ def init(n_features, lookup, *, hidden=(256,), loss="logistic", width=None, seed
     """
     n_features = _check.integer(n_features, "n_features", 1, 2**31 - 1)
     _check.choice(loss, "loss", mach.LOSSES)
+    _check.choice(activation, "activation", ACTIVATIONS)
     if not isinstance(hidden, (tuple, list)) or len(hidden) not in (1, 2):
         raise ValueError(f"hidden must be a tuple of one or two numbers of units, not {hidden!r}")
     sizes = [_check.integer(units, "hidden", 1, 2**20) for units in hidden]
@@ -81,7 +88,8 @@ def init(n_features, lookup, *, hidden=(256,), loss="logistic", width=None, seed
             rng.standard_normal(dtype=np.float32, out=array)
             array *= np.float32(np.sqrt(2.0 / scale))
     zeros = [np.zeros((reps, units), np.float32) for units in (sizes[0], second, lookup.buckets)]
-    return Shallow(embed, zeros[0], middle, zeros[1], weights, zeros[2], lookup, feature_seeds, n_features, mach.LOSSES.index(loss))
+    return Shallow(embed, zeros[0], middle, zeros[1], weights, zeros[2], lookup, feature_seeds, n_features, mach.LOSSES.index(loss),
+                   ACTIVATIONS[activation])
 
 
 def slots(opt, model):
@@ -89,7 +97,8 @@ def slots(opt, model):
     return ShallowSlots(*(optim.slots(opt, getattr(model, name).shape) for name in ShallowSlots._fields))
 
 
-def train(model, opt, state, x, labels, order, *, batch=256, last_lr=None, rates=None, threads=None, check=True):
+def train(model, opt, state, x, labels, order, *, batch=256, last_lr=None, rates=None, dropout=0.0, seed=0, threads=None,
+          check=True):
     """One pass of mini-batch training over the rows `order`, in place; the same bits for any number of threads.
 
     opt : Optimizer; only table rows of columns that occur in a batch take its step.  state : ShallowSlots.
@@ -97,11 +106,13 @@ def train(model, opt, state, x, labels, order, *, batch=256, last_lr=None, rates
     order : integers (m,), row numbers in the order of the pass.  batch : int, rows a step; gradients are means over the batch.
     last_lr : float, learning rate that a straight line from opt.lr reaches at the end of the pass; None keeps opt.lr.
     rates : floats, the rate of each step of the pass, as `schedules` makes them, in place of opt.lr and last_lr.
+    dropout : float, share of the hidden values that are left out of a step, while the others are divided by the share that stays.
+    seed : int, of those choices; they depend on it, the number of the step, the place in the batch and the repetition, on nothing else.
     check : whether the entries of x and labels are looked at; their shapes always are.
     threads : int, repetitions trained at a time; None takes Numba's number of threads. Products of matrices run on one thread each.
     Returns the mean loss of a row: with logistic loss summed over the buckets, in both cases averaged over the repetitions.
     Raises ValueError if the numbers of rows, features or labels do not fit, or the state is not of this model and optimizer.
-    Source: Medini et al. 2019, algorithm 1; several labels of a row in one bucket count once."""
+    Source: Medini et al. 2019, algorithm 1; several labels of a row in one bucket count once. Dropout: Srivastava et al. 2014."""
     x, labels = mach._check_data(model, x, labels, check)
     order = _check.array(order, "order", np.int64, 1)
     batch = min(_check.integer(batch, "batch", 1), max(1, order.size))
@@ -112,15 +123,17 @@ def train(model, opt, state, x, labels, order, *, batch=256, last_lr=None, rates
     rates = optim.check_rates(rates, -(-order.size // batch))
     for field in ShallowSlots._fields:
         optim.check_slots(opt, getattr(state, field), getattr(model, field).shape, f"state.{field}")
+    dropout, seed = _check.real(dropout, "dropout", 0, 1, open_high=True), _check.seed(seed)
     total, done = 0.0, 0
     for part in _batches.chunks(x, order, batch):
         rows, targets = sparse.take(x, part, check=False), sparse.take(labels, part, check=False)
-        steps = -(-part.size // batch)
-        hypers = optim.hyper(opt, int(state.weights.steps[0]) + 1, steps, last_lr, done / order.size, batch / order.size,
+        steps, before = -(-part.size // batch), int(state.weights.steps[0])
+        hypers = optim.hyper(opt, before + 1, steps, last_lr, done / order.size, batch / order.size,
                              None if rates is None else rates[done // batch:done // batch + steps])
         done += part.size
         shared = None if model.feature_seeds.size else _batches.group(rows, batch)
-        tasks = ((model, state, opt.rule, hypers, seen, shared or _batches.group(seen, batch), targets, batch, r)
+        coins = _coins(model, dropout, seed, before, steps) if dropout else None
+        tasks = ((model, state, opt.rule, hypers, seen, shared or _batches.group(seen, batch), targets, batch, r, coins)
                  for r, seen in _each(model, rows))
         total += sum(_in_threads(threads, _train_repetition, tasks))
         for one in state:
@@ -149,7 +162,7 @@ def top_k(model, x, k, *, how="logit", top=None, least=2, memory=1 << 28):
     return mach.decode_blocks(model, mach._check_features(model, x), bucket_scores, k, how=how, top=top, least=least, memory=memory)
 
 
-def _train_repetition(model, state, rule, hypers, rows, groups, targets, batch, r):
+def _train_repetition(model, state, rule, hypers, rows, groups, targets, batch, r, coins):
     """Train net r on prepared rows, batch after batch; returns the sum of the losses. Calls serial kernels only."""
     lookup, n = model.lookup, rows.indptr.size - 1
     distinct, *columns = groups
@@ -157,6 +170,7 @@ def _train_repetition(model, state, rule, hypers, rows, groups, targets, batch, 
     size = min(batch, n)
     outputs = [np.empty((size, biases.size), np.float32) for _, biases in layers]  # values of each layer; scores, then slopes, of the last
     backs = [np.empty_like(hidden) for hidden in outputs[:-1]]  # slopes of the hidden layers
+    activated = [_slopes(model, hidden) for hidden in outputs[:-1]]
     gradients = [np.empty_like(weights) for weights, _ in layers[1:]]
     sums = [np.empty_like(biases) for _, biases in layers]
     most = lookup.probes * int(np.diff(np.append(targets.indptr[:-1:batch], targets.indptr[-1])).max(initial=0))
@@ -166,7 +180,9 @@ def _train_repetition(model, state, rule, hypers, rows, groups, targets, batch, 
         for t in range(distinct.size):
             first, hyper = t * batch, hypers[t]
             values = [output[:n - first] for output in outputs]
-            slopes = _forward(layers, rows, first, values)
+            within = [own[:n - first] for own in activated]
+            drops = None if coins is None else [(key, *coins[1:]) for key in coins[0][r, t]]
+            slopes = _forward(model.activation, layers, rows, first, values, within, drops)
             loss += _kernels.loss_slopes(slopes, np.float32(1.0 / slopes.shape[0]), model.loss == 1, targets.indptr, targets.indices,
                                          first, r, lookup.seeds, lookup.table, lookup.buckets, *work)
             for i in range(len(layers) - 1, 0, -1):
@@ -176,7 +192,9 @@ def _train_repetition(model, state, rule, hypers, rows, groups, targets, batch, 
                 np.matmul(slopes, weights.T, out=back)
                 _kernels.descend_weights(rule, hyper, gradient.reshape(-1), weights.reshape(-1), *weight_slots)
                 _kernels.descend_bias(rule, hyper, slopes, sums[i], biases, *bias_slots)
-                _kernels.block(below, back)
+                if drops:
+                    _kernels.drop(*drops[i - 1], back)
+                _kernels.block(below, within[i - 1], back)
                 slopes = back
             (embed, biases), (embed_slots, bias_slots) = layers[0], moments[0]
             _kernels.descend_bias(rule, hyper, slopes, sums[0], biases, *bias_slots)
@@ -187,20 +205,40 @@ def _train_repetition(model, state, rule, hypers, rows, groups, targets, batch, 
 def _score_block(model, rows, r, start, out):
     """Scores of rows start, start + 1, ... in repetition r."""
     layers = _layers(model, r)
+    values = [np.empty((out.shape[0], biases.size), np.float32) for _, biases in layers[:-1]]
+    unused = [np.empty((out.shape[0], 0), np.float32)] * len(values)
     with np.errstate(over="ignore", invalid="ignore"):
-        _forward(layers, rows, start, [np.empty((out.shape[0], biases.size), np.float32) for _, biases in layers[:-1]] + [out])
+        _forward(model.activation, layers, rows, start, [*values, out], unused)
 
 
-def _forward(layers, rows, first, values):
-    """Fill `values` with the outputs of all layers for rows first, first + 1, ...; returns those of the last."""
-    _kernels.embed_rows(*layers[0], *rows[:3], first, values[0])
-    for i, (weights, biases) in enumerate(layers[1:], 1):
-        np.matmul(values[i - 1], weights, out=values[i])
-        if i + 1 < len(layers):
-            _kernels.add_bias_relu(biases, values[i])
+def _forward(activation, layers, rows, first, values, slopes, drops=None):
+    """Fill `values` with the outputs of all layers for rows first, first + 1, ..., and `slopes` with those of the activations.
+
+    drops : None, or for each hidden layer what `drop` wants.  Returns the values of the last layer."""
+    for i, (weights, biases) in enumerate(layers):
+        if i == 0:
+            _kernels.embed_rows(activation, weights, biases, *rows[:3], first, values[0], slopes[0])
         else:
-            _kernels.add_bias(biases, values[i])
+            np.matmul(values[i - 1], weights, out=values[i])
+            if i + 1 == len(layers):
+                _kernels.add_bias(biases, values[i])
+                break
+            _kernels.add_bias_activate(activation, biases, values[i], slopes[i])
+        if drops:
+            _kernels.drop(*drops[i], values[i])
     return values[-1]
+
+
+def _slopes(model, hidden):
+    """Room for the slopes of a hidden layer's activation; of a ReLU they follow from its values."""
+    return np.empty((hidden.shape[0], 0 if model.activation == RELU else hidden.shape[1]), np.float32)
+
+
+def _coins(model, dropout, seed, before, steps):
+    """Keys of the dropout uint64 (reps, steps, hidden layers) behind `before` steps, bound of the coins, factor of what stays."""
+    own = hashing.seeds(2 * model.lookup.reps, seed).reshape(-1, 1, 2)
+    keys = hashing.mix(own ^ np.arange(before, before + steps, dtype=np.uint64)[:, None])
+    return keys, np.uint64(round((1.0 - dropout) * 2**32)), np.float32(1.0 / (1.0 - dropout))
 
 
 def _layers(model, r):
@@ -273,9 +311,11 @@ def _validate(model):
         raise ValueError(f"embed must have {model.n_features} rows, not {width}")
     if model.loss not in range(len(mach.LOSSES)):
         raise ValueError(f"loss must be 0 or 1, not {model.loss}")
+    if model.activation not in ACTIVATIONS.values():
+        raise ValueError(f"activation must be 0, 1 or 2, not {model.activation}")
 
 
 modelfile.register(Shallow, _validate, embed=(np.float32, 3), embed_bias=(np.float32, 2), hidden=(np.float32, 3),
                    hidden_bias=(np.float32, 2), weights=(np.float32, 3), biases=(np.float32, 2), lookup=Lookup,
-                   feature_seeds=(np.uint64, 1), n_features=int, loss=int)
+                   feature_seeds=(np.uint64, 1), n_features=int, loss=int, activation=int)
 modelfile.register(ShallowSlots, **dict.fromkeys(ShallowSlots._fields, optim.Slots))

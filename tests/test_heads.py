@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from naive import heads as naive
 
-from sketchxc import embed, hashing, heads, optim
+from sketchxc import dense, embed, hashing, heads, optim
 
 PLAIN = pytest.mark.skipif(AS_PYTHON, reason="NumPy code, slow only where tables are trained")
 RNG = np.random.default_rng(0)
@@ -47,7 +47,6 @@ CASES = {
     "linear": (normal(5, 3), normal(3), normal(1)),
     "factors": (normal(5, 3), normal(5, 3), normal(5), normal(5), normal(1)),
     "fm": (normal(4, 3, 2), normal(4, 3), normal(1)),
-    "layer_norm": (normal(4, 5),),
     "wukong": (normal(3, 4, 3), layer()),
 }
 
@@ -55,13 +54,6 @@ CASES = {
 @pytest.mark.parametrize("name", CASES)
 def test_gradients(name):
     check(getattr(heads, name), getattr(heads, name + "_grads"), *CASES[name])
-
-
-@pytest.mark.parametrize("activation", ["relu", "tanh", "mish"])
-@pytest.mark.parametrize("sizes", [[3, 2], [3, 5, 2], [2, 4, 3, 1]])
-def test_gradients_of_dense_layers(sizes, activation):
-    net = heads.mlp_init(sizes, activation=activation, seed=3, dtype=np.float64)
-    check(heads.mlp, heads.mlp_grads, normal(4, sizes[0]), net._replace(biases=tuple(normal(b.size) for b in net.biases)))
 
 
 @pytest.mark.parametrize("loss", [heads.log_loss, heads.squared_loss, heads.bpr_loss, heads.triplet_loss])
@@ -108,8 +100,6 @@ def test_scorers_match_the_naive_twin():
     np.testing.assert_allclose(heads.factors(*vectors, b), naive.factors(*(a.tolist() for a in vectors), b[0]))
     x, w, b = CASES["linear"]
     np.testing.assert_allclose(heads.linear(x, w, b), [naive.dot(row, w) + b[0] for row in x.tolist()])
-    x = CASES["layer_norm"][0]
-    np.testing.assert_allclose(heads.layer_norm(x), [naive.layer_norm(row) for row in x.tolist()])
 
 
 @pytest.mark.parametrize("activation", ["relu", "tanh", "mish"])
@@ -119,15 +109,6 @@ def test_wukong_and_its_net_match_the_naive_twin(activation):
     around = own.compress.tolist(), own.residual.tolist()
     wanted = [naive.wukong(row, own.project.tolist(), *lists, activation, *around) for row in x.tolist()]
     np.testing.assert_allclose(heads.wukong(x, own), wanted)
-    codes = normal(3, own.net.weights[0].shape[0])
-    np.testing.assert_allclose(heads.mlp(codes, own.net), [naive.mlp(row, *lists, activation) for row in codes.tolist()])
-
-
-def test_mish_far_out():
-    net = heads.MLP((np.eye(1), np.eye(1)), (np.zeros(1), np.zeros(1)), "mish")
-    far = np.array([[-1000.0], [0.0], [1000.0]])
-    assert heads.mlp(far, net).tolist() == [[0.0], [0.0], [1000.0]]
-    assert heads.mlp_grads(np.ones((3, 1)), far, net)[0].tolist() == [[0.0], [0.6], [1.0]]
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -140,10 +121,6 @@ def test_results_have_the_dtype_of_the_arguments(name):
     assert all(a.dtype == np.float32 for a in leaves((out, grads))) and all(np.array_equal(a, b) for a, b in zip(leaves(single), before))
     for loss in (heads.log_loss, heads.squared_loss, heads.bpr_loss, heads.triplet_loss):
         assert all(a.dtype == np.float32 for a in loss(np.ones(3, np.float32), np.array([1.0, 0.0, 1.0]))[1:])
-    for activation in ("relu", "tanh", "mish"):
-        net = heads.mlp_init([3, 4, 2], activation=activation, seed=0)
-        found = heads.mlp_grads(np.ones((5, 2), np.float32), np.ones((5, 3), np.float32), net)
-        assert all(a.dtype == np.float32 for a in leaves(found))
 
 
 # ---- what they learn
@@ -202,7 +179,7 @@ def test_wukong_fits_a_product_of_two_ids_that_a_linear_head_cannot():
 
         def build(flat):
             flat = [f.reshape(p.shape) for f, p in zip(flat, parameters)]
-            return heads.Wukong(flat[0], heads.MLP(tuple(flat[1:3]), tuple(flat[3:5]), "relu"), flat[5], flat[6])
+            return heads.Wukong(flat[0], dense.MLP(tuple(flat[1:3]), tuple(flat[3:5]), "relu"), flat[5], flat[6])
 
         def score(_, w, b, *flat):
             hidden = x if name == "linear" else heads.wukong(x, build(flat))
@@ -214,7 +191,7 @@ def test_wukong_fits_a_product_of_two_ids_that_a_linear_head_cannot():
             return [dw, db] + ([] if name == "linear" else leaves(heads.wukong_grads(dx.reshape(hidden.shape), x, build(flat))[1]))
 
         start = [last[:8] if name == "linear" else last, np.zeros(1)] + ([] if name == "linear" else parameters)
-        out[name], _ = fit(score, grads, [s.reshape(1, -1) for s in start], None, lambda z: heads.log_loss(z, clicks), steps=300)
+        out[name], _ = fit(score, grads, [s.reshape(1, -1) for s in start], None, lambda z: heads.log_loss(z, clicks), steps=500)
     assert out["wukong"] < 0.02 and out["linear"] > 0.6
 
 
@@ -228,17 +205,17 @@ def test_identity_projection_gives_all_inner_products():
 def test_deep_hash_embedding_is_a_table_that_is_computed():
     """Repeated ids give the same vector and gather their gradients before the net sees them."""
     ids = np.array([5, 9, 5, 5])
-    net = heads.mlp_init([16, 8, 4], activation="mish", seed=0)
+    net = dense.mlp_init([16, 8, 4], activation="mish", seed=0)
     codes = embed.codes(ids, hashing.seeds(16, 1))
     slopes = np.random.default_rng(0).standard_normal((4, 4), np.float32)
-    whole = heads.mlp_grads(slopes, codes, net)[1]
+    whole = dense.mlp_grads(slopes, codes, net)[1]
     distinct, places = np.unique(ids, return_inverse=True)
     codes = embed.codes(distinct, hashing.seeds(16, 1))
-    out, seen = embed.bag(heads.mlp(codes, net), places)
+    out, seen = embed.bag(dense.mlp(codes, net), places)
     assert np.array_equal(out[0], out[2]) and not np.array_equal(out[0], out[1])
     rows, sums = embed.bag_grads(seen, slopes)
     assert rows.tolist() == [0, 1]
-    for a, b in zip(leaves(heads.mlp_grads(sums, codes, net)[1]), leaves(whole)):
+    for a, b in zip(leaves(dense.mlp_grads(sums, codes, net)[1]), leaves(whole)):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
 
 
@@ -248,9 +225,6 @@ def test_deep_hash_embedding_is_a_table_that_is_computed():
     (lambda: heads.squared_loss(np.zeros(0), np.zeros(0)), ValueError, "scores and targets must be"),
     (lambda: heads.bpr_loss(np.zeros((2, 1)), np.zeros((2, 1))), ValueError, "scores and other must be"),
     (lambda: heads.triplet_loss(np.zeros(1), np.zeros(1), -1), ValueError, "margin must be at least 0, not -1"),
-    (lambda: heads.mlp_init([3], seed=0), ValueError, r"sizes must name the inputs and at least one layer, not \[3\]"),
-    (lambda: heads.mlp_init([3, 0], seed=0), ValueError, "sizes must be at least 1, not 0"),
-    (lambda: heads.mlp_init([3, 2], activation="gelu", seed=0), ValueError, "activation must be one of relu, tanh, mish, not 'gelu'"),
 ])
 def test_bad_input(call, error, message):
     with pytest.raises(error, match=message):

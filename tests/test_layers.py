@@ -14,21 +14,22 @@ SOURCES = {path.relative_to(HOME).as_posix(): path.read_text(encoding="utf-8")
 
 # A public module imports only modules to its left, and the helpers.
 ORDER = ["hashing", "families", "sketch", "rowsketch", "heavy", "turnstile", "modelfile", "sparse", "minhash", "sketchbytes", "density",
-         "text", "count", "metrics", "thresholds", "calibration", "frame", "schedules", "optim", "sketchoptim", "embed", "heads",
+         "text", "count", "metrics", "thresholds", "calibration", "frame", "schedules", "optim", "sketchoptim", "dense", "embed", "heads",
          "lookup", "decode", "mach", "shallow", "partition", "linear", "packed", "crosses", "votes", "neighbours", "rerank", "files",
          "sizing", "checkpoint", "fit", "recipe", "ranker", "sessions", "pipeline", "estimators", "demo", "cli"]
 # Files of the loops import only files to their left.
 CPU_ORDER = ["vector", "hashing", "families", "heavy", "sketch", "sparse", "minhash", "density", "text", "count", "files", "batches",
-             "lookup", "decode", "optim", "sketchoptim", "mach", "embed", "shallow", "partition", "packed", "crosses", "votes",
+             "lookup", "decode", "optim", "sketchoptim", "mach", "dense", "embed", "shallow", "partition", "packed", "crosses", "votes",
              "neighbours", "rerank", "sessions"]
-SCALARS = ["hashing", "families", "sketch", "files", "loss", "optim", "crosses", "minhash", "density", "embed"]
+SCALARS = ["hashing", "families", "sketch", "files", "loss", "optim", "crosses", "minhash", "density", "embed", "dense"]
 # Helpers, below all public modules: what of the package each may import.
 HELPERS = {"_jit": set(), "_check": {"_place"}, "_disk": set(), "_threads": set(), "_memory": set(),
            "_strings": {"_check", "_place", "_cpu.hashing"},
            "_batches": {"_cpu.batches"}, "_chances": set(), "_sketches": {"_check", "_place", "_cpu.sketch"},
+           "_there": {"_check", "_place", "_cpu.embed", "_cpu.optim", "_cpu.sparse"},
            "_place": set()}  # by name, when an array on a device is seen: nothing of CUDA is imported before
 # Loops and scalars that a public module uses besides those of its own name.
-BORROWED = {"count": {"_cpu.hashing"}, "decode": {"_cpu.lookup"}, "partition": {"_cpu.decode"}, "shallow": {"_cpu.mach"},
+BORROWED = {"count": {"_cpu.hashing"}, "decode": {"_cpu.lookup"}, "partition": {"_cpu.decode"}, "shallow": {"_cpu.mach", "_scalar.dense"},
             "optim": {"_scalar.optim"}, "rowsketch": {"_cpu.sketch"}, "rerank": {"_cpu.packed"}}
 # Packages beyond NumPy and the standard library: at the top of which files, and inside functions of which.
 AT_TOP = {"numba": {"_jit", "_threads", "_cuda._target"}, "sklearn": {"estimators"}}

@@ -73,6 +73,12 @@ RETURNS = {
         "delta": ((I64, HYPER, F32, F32, F32), types.UniTuple(types.float32, 3)),
         "softened": ((F32, F32), types.float32),
     },
+    "dense": {
+        "relu": ((F32,), types.float32),
+        "tanh": ((F32,), types.UniTuple(types.float32, 2)),
+        "mish": ((F32,), types.UniTuple(types.float32, 2)),
+        "kept": ((U64, U64, U64), types.boolean),
+    },
     "embed": {
         "code": ((U64, U64), types.float32),
     },

@@ -5,22 +5,39 @@ None of them is a parallel region, because several Python threads run them at th
 import numpy as np
 
 from .._jit import serial, serial_vector
+from .._scalar.dense import MISH, TANH, kept, mish, relu, tanh
 from .mach import collect_targets, column_sums, combine, logistic_slopes, project, softmax_slopes, subtract_targets
 from .optim import descend, descend_weights
 
 
 @serial_vector
-def embed_rows(embed, bias, indptr, indices, values, first, out):
-    """out[i] = relu(bias + sum of the table rows of sparse row first + i times their values)."""
-    zero = np.float32(0.0)
+def activate(kind, row, slope):
+    """row[j] becomes its activation, and slope[j] the derivative; `slope` is empty for ReLU and where nobody asks for it."""
+    if kind == TANH:
+        for j in range(slope.size):
+            slope[j] = tanh(row[j])[1]
+        for j in range(row.size):
+            row[j] = tanh(row[j])[0]
+    elif kind == MISH:
+        for j in range(slope.size):
+            slope[j] = mish(row[j])[1]
+        for j in range(row.size):
+            row[j] = mish(row[j])[0]
+    else:
+        for j in range(row.size):
+            row[j] = relu(row[j])
+
+
+@serial_vector
+def embed_rows(kind, embed, bias, indptr, indices, values, first, out, slopes):
+    """out[i] = activation of bias + sum of the table rows of sparse row first + i times their values; slopes as in `activate`."""
     table = embed.reshape(-1)
     for i in range(out.shape[0]):
         row = out[i]
         for j in range(row.size):
             row[j] = bias[j]
         project(table, row.size, 0, indices, values, indptr[first + i], indptr[first + i + 1], row)
-        for j in range(row.size):
-            row[j] = zero if row[j] < zero else row[j]  # NaN stays, so that the loss shows it
+        activate(kind, row, slopes[i])
 
 
 @serial_vector
@@ -33,24 +50,37 @@ def add_bias(bias, rows):
 
 
 @serial_vector
-def add_bias_relu(bias, rows):
-    """rows[i] = relu(rows[i] + bias)."""
-    zero = np.float32(0.0)
+def add_bias_activate(kind, bias, rows, slopes):
+    """rows[i] = activation of rows[i] + bias; slopes as in `activate`."""
     for i in range(rows.shape[0]):
         row = rows[i]
         for j in range(row.size):
-            z = row[j] + bias[j]
-            row[j] = zero if z < zero else z
+            row[j] += bias[j]
+        activate(kind, row, slopes[i])
 
 
 @serial_vector
-def block(hidden, slopes):
-    """The slope of a ReLU: slopes become zero where the hidden value is."""
+def block(hidden, slopes, back):
+    """Multiply by the slope of the activation: that of `activate`, or where `slopes` is empty that of a ReLU, zero where its value is."""
     zero = np.float32(0.0)
-    for i in range(slopes.shape[0]):
-        row, value = slopes[i], hidden[i]
+    for i in range(back.shape[0]):
+        row, value, slope = back[i], hidden[i], slopes[i]
+        if slope.size:
+            for j in range(row.size):
+                row[j] *= slope[j]
+        else:
+            for j in range(row.size):
+                row[j] = zero if value[j] == zero else row[j]
+
+
+@serial
+def drop(key, limit, scale, rows):
+    """Dropout in place: number j of row i is kept by the coin of index i * width + j, and then multiplied by `scale`."""
+    width = np.uint64(rows.shape[1])
+    for i in range(rows.shape[0]):
+        row, base = rows[i], np.uint64(i) * width
         for j in range(row.size):
-            row[j] = zero if value[j] == zero else row[j]
+            row[j] = row[j] * scale if kept(key, base + np.uint64(j), limit) else np.float32(0.0)
 
 
 @serial
@@ -86,3 +116,11 @@ def descend_rows(rule, hyper, slopes, features, ends, members, values, begin, di
         combine(slopes, members, values, begin, end, gradient)
         descend_weights(rule, hyper, gradient, embed[f], m[f], v[f])
         begin = end
+
+
+@serial_vector
+def row_gradients(slopes, ends, members, values, begin, order, grads):
+    """grads[i] = gradient of the table row of group order[i] of a batch, whose groups begin at `begin`, as in `descend_rows`."""
+    for i in range(order.size):
+        q = begin + order[i]
+        combine(slopes, members, values, ends[q - 1] if order[i] else begin, ends[q], grads[i])

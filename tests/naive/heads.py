@@ -1,6 +1,8 @@
 """Heads for recommendation in plain Python numbers and lists: the specification."""
 import math
 
+from naive.dense import dot, layer_norm, mlp
+
 
 def sigmoid(z):
     return 1 / (1 + math.exp(-z)) if z > -700 else 0.0
@@ -22,10 +24,6 @@ def triplet_loss(near, far, margin):
     return sum(max(0.0, a - b + margin) for a, b in zip(near, far)) / len(near)
 
 
-def dot(a, b):
-    return sum(p * q for p, q in zip(a, b))
-
-
 def factors(users, items, user_bias, item_bias, bias):
     return [dot(p, q) + a + b + bias for p, q, a, b in zip(users, items, user_bias, item_bias)]
 
@@ -35,27 +33,11 @@ def fm(rows, weights, bias):
     return [bias + sum(own) + sum(dot(row[i], row[j]) for i in range(len(row)) for j in range(i)) for row, own in zip(rows, weights)]
 
 
-ACTIVATIONS = {"relu": lambda z: max(z, 0.0), "tanh": math.tanh, "mish": lambda z: z * math.tanh(math.log1p(math.exp(z)))}
-
-
-def mlp(row, weights, biases, activation):
-    for i, (own, bias) in enumerate(zip(weights, biases)):
-        row = row if i == 0 else [ACTIVATIONS[activation](z) for z in row]
-        row = [dot(row, column) + b for column, b in zip(zip(*own), bias)]
-    return row
-
-
-def layer_norm(row, eps=1e-5):
-    mean = sum(row) / len(row)
-    scale = math.sqrt(sum((z - mean)**2 for z in row) / len(row) + eps)
-    return [(z - mean) / scale for z in row]
-
-
 def wukong(x, project, weights, biases, activation, compress, residual):
     """One row x, a list of F vectors: the matrix of all inner products times `project`, and so on."""
     products = [[dot(a, b) for b in x] for a in x]
     flat = layer_norm([dot(line, column) for line in products for column in zip(*project)])
-    flat, d = mlp(flat, weights, biases, activation), len(x[0])
+    (flat,), d = mlp([flat], weights, biases, activation), len(x[0])
     parts = [flat[i:i + d] for i in range(0, len(flat), d)] + [[dot(line, column) for column in zip(*x)] for line in compress]
     added = [[dot(line, column) for column in zip(*x)] for line in residual]
     return [layer_norm([p + q for p, q in zip(a, b)]) for a, b in zip(parts, added)]

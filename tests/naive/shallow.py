@@ -1,23 +1,45 @@
 """MACH with hidden layers in plain Python floats: the specification. A net is a list of layers, each [weights[input][output], biases];
 a row is a list of (feature, value) pairs, and own[label] the bucket of a label in the net's repetition."""
-from naive import mach
+from naive import dense, hashing, mach
 
 
-def outputs(net, row):
-    """Values of every layer: the hidden ones after the ReLU, the scores of the buckets last."""
-    values, inputs = [], row
+def forward(net, row, activation="relu", factors=None):
+    """For every layer its sums and its values: the hidden ones after the activation, times factors[layer], the scores last."""
+    found, inputs = [], row
     for i, (weights, biases) in enumerate(net):
         z = [b + sum(value * weights[f][j] for f, value in inputs) for j, b in enumerate(biases)]
-        values.append(z if i == len(net) - 1 else [max(v, 0.0) for v in z])
-        inputs = list(enumerate(values[-1]))
-    return values
+        values = z if i == len(net) - 1 else [dense.ACTIVATIONS[activation](v) for v in z]
+        if factors and i < len(net) - 1:
+            values = [v * f for v, f in zip(values, factors[i])]
+        found.append((z, values))
+        inputs = list(enumerate(values))
+    return found
 
 
-def gradient(net, x, y, own, buckets, softmax):
-    """Of one batch: sum of the losses; for every layer the gradients of their mean by weights[input] (a dict) and by biases."""
+def outputs(net, row, activation="relu"):
+    """Values of every layer."""
+    return [values for _, values in forward(net, row, activation)]
+
+
+def dropout(net, r, step, place, rate, seed):
+    """Factors of the hidden values of net r for the row at a place of the batch: the coins of a seed for each net and hidden layer."""
+    factors = []
+    for i, (_, biases) in enumerate(net[:-1]):
+        key, width = hashing.mix(hashing.seeds(2 * r + 2, seed)[2 * r + i], step), len(biases)
+        kept = [hashing.mix(key, place * width + j) >> 32 < round((1 - rate) * 2**32) for j in range(width)]
+        factors.append([1 / (1 - rate) if k else 0.0 for k in kept])
+    return factors
+
+
+def gradient(net, x, y, own, buckets, softmax, activation="relu", factors=None):
+    """Of one batch: sum of the losses; for every layer the gradients of their mean by weights[input] (a dict) and by biases.
+
+    factors : None, or for every row those of `forward`."""
     total, found = 0.0, [[{}, [0.0] * len(biases)] for _, biases in net]
-    for row, labels in zip(x, y):
-        values, hit = outputs(net, row), mach.targets([own], labels)
+    for n, (row, labels) in enumerate(zip(x, y)):
+        own_factors = factors and factors[n]
+        sums, values = zip(*forward(net, row, activation, own_factors))
+        hit = mach.targets([own], labels)
         total += mach.loss(values[-1], hit, buckets, softmax)
         slopes = [s / len(x) for s in mach.slopes(values[-1], hit, buckets, softmax)]
         for i in range(len(net) - 1, -1, -1):
@@ -28,7 +50,10 @@ def gradient(net, x, y, own, buckets, softmax):
                 by_input[f] = [a + value * s for a, s in zip(by_input.get(f, [0.0] * len(slopes)), slopes)]
             if i:
                 weights = net[i][0]
-                slopes = [sum(w * s for w, s in zip(weights[f], slopes)) if value > 0 else 0.0 for f, value in enumerate(values[i - 1])]
+                back = [sum(w * s for w, s in zip(weights[f], slopes)) for f in range(len(weights))]
+                slopes = [s * dense.SLOPES[activation](z) for s, z in zip(back, sums[i - 1])]
+                if own_factors:
+                    slopes = [s * f for s, f in zip(slopes, own_factors[i - 1])]
     return total, found
 
 
