@@ -3,33 +3,44 @@ import numpy as np
 
 
 def fit_weights(features, valid, hits, present):
-    """Weights of the features that make the true labels of the shortlists likeliest under a softmax, drawn a little toward 1.
+    """Weights of the features that put the true labels of the shortlists before the others, drawn a little toward 1.
 
     features : float64 (n, m, parts), what is known of each label on each shortlist.  valid : bool (n, m), whether there is a label.
-    hits : bool (n, m), whether it is a true one; rows without any do not count.  present : bool (parts,), the weights that are fitted.
-    Returns float64 (parts,), 0 for the others: the minimum of the mean of -log(softmax) of the true labels, by Newton's method.
-    Source: Cao et al. 2007, "Learning to rank: from pairwise approach to listwise approach"; the labels of a row share its target."""
-    rows = hits.any(axis=1)
+    hits : bool (n, m), whether it is a true one; rows without any, or with nothing else, do not count.
+    present : bool (parts,), the weights that are fitted.
+    Returns float64 (parts,), 0 for the others: the minimum, by Newton's method, of the mean over rows of the mean over true labels of
+    -log(softmax) of the label among itself and the labels that are not true, so that true labels do not compete with each other.
+    Source: Cao et al. 2007, "Learning to rank: from pairwise approach to listwise approach", with a list for every true label."""
+    rows = hits.any(axis=1) & (valid & ~hits).any(axis=1)
     features, valid, hits = features[rows], valid[rows], hits[rows]
     weights = np.where(present, 1.0, 0.0)
     free = np.flatnonzero(present)
     if not len(features):
         return weights
     features = features[:, :, free]
-    target = (features * hits[:, :, None]).sum(1) / hits.sum(1)[:, None]
+    row, place = np.nonzero(hits)
+    own = features[row, place]  # (true labels, parts)
+    share = 1 / (hits.sum(1)[row] * len(features))  # of each true label in the mean
     ridge = 1e-3
 
-    def loss(own):
-        scores = np.where(valid, features @ own, -np.inf)
-        tops = scores.max(1, keepdims=True)
-        share = np.exp(scores - tops)
-        mass = share.sum(1, keepdims=True)
-        share /= mass
-        mean = (features * share[:, :, None]).sum(1)
-        centred = features - mean[:, None, :]
-        value = (tops[:, 0] + np.log(mass[:, 0]) - target @ own).mean() + ridge / 2 * ((own - 1) ** 2).sum()
-        slope = (mean - target).mean(0) + ridge * (own - 1)
-        return value, slope, np.einsum("nm,nmi,nmj->ij", share, centred, centred, optimize=True) / len(features) + ridge * np.eye(free.size)
+    def loss(found):
+        scores = features @ found
+        others = np.where(valid & ~hits, scores, -np.inf)
+        tops = others.max(1)
+        mass = np.exp(others - tops[:, None])
+        total = mass.sum(1)
+        mass /= total[:, None]
+        mean = (features * mass[:, :, None]).sum(1)
+        around = features - mean[:, None, :]
+        spread = np.einsum("nm,nmi,nmj->nij", mass, around, around, optimize=True)
+        behind = (tops + np.log(total))[row] - scores[row, place]  # log of the others' mass over the label's
+        lost = np.exp(-np.logaddexp(0, -behind))  # the others' part of the softmax
+        gap = mean[row] - own
+        value = share @ np.logaddexp(0, behind) + ridge / 2 * ((found - 1) ** 2).sum()
+        slope = (share * lost) @ gap + ridge * (found - 1)
+        curve = np.einsum("q,qi,qj->ij", share * lost * (1 - lost), gap, gap, optimize=True)
+        curve += np.einsum("q,qij->ij", share * lost, spread[row], optimize=True)
+        return value, slope, curve + ridge * np.eye(free.size)
 
     weights[free] = _minimum(loss, weights[free])
     return weights

@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from . import _check, calibration, crosses, decode, fit, mach, metrics, modelfile, neighbours, rerank, sizing, sparse, votes
+from . import _check, calibration, crosses, decode, fit, metrics, modelfile, neighbours, packed, rerank, sizing, sparse, votes
 from .crosses import Crosses
-from .mach import Mach
 from .neighbours import Neighbours
+from .packed import PackedMach
 from .rerank import PackedFactors
 from .votes import Votes
 
@@ -27,7 +27,7 @@ RECALL = 2.0  # added to the score of the labels of a training row with the same
 class Ranker(NamedTuple):
     """The trained classifier.
 
-    crosses : Crosses.  votes : Votes.  factors : PackedFactors or None.  mach : Mach or None.  neighbours : Neighbours or None.
+    crosses : Crosses.  votes : Votes.  factors : PackedFactors or None.  mach : PackedMach or None.  neighbours : Neighbours or None.
     weights : float64 (5,), of the logarithm of the votes, of the factors' score, of MACH's mean log-probability, of the logarithm of the
     nearest rows' votes and of being a label of a training row with the same features.
     calibration : float64 (2,), slope and offset: the probability of a label is sigmoid(slope * score + offset).
@@ -151,7 +151,7 @@ def _parts(pairs, counts, votes_settings, x, wide, labels, chosen, start, keep, 
     if chosen.mach is not None:
         part = fit.untrained(chosen.mach, x.width, labels.width)
         fit.fit(part, chosen.mach, x, labels)
-        model = model._replace(mach=part)
+        model = model._replace(mach=packed.pack(part))
     if chosen.reps:
         hard, _ = votes.candidates(made, wide, min(NEAR, labels.width), power=power, check=False)
         progress(0.15, "shortlists")
@@ -194,7 +194,7 @@ def _features(model, x, size=None):
     if model.factors is not None:
         features[:, :, 1] = np.where(shortlist >= 0, rerank.scores(model.factors, x, shortlist, check=False), 0)
     if model.mach is not None:
-        logits = mach.bucket_scores(model.mach, x, check=False)
+        logits = packed.bucket_scores(model.mach, x, check=False)
         features[:, :, 2] = decode.shortlist_scores(logits, model.mach.lookup, shortlist, how="log", softmax=model.mach.loss == 1)
     if model.neighbours is not None:
         given, features[:, :, 4] = neighbours.votes(model.neighbours, x, shortlist, check=False)
@@ -216,6 +216,6 @@ def _validate(model):
         raise ValueError(f"gains must hold none or {model.votes.n_labels} numbers, not {model.gains.size}")
 
 
-modelfile.register(Ranker, _validate, crosses=Crosses, votes=Votes, factors=(PackedFactors, type(None)), mach=(Mach, type(None)),
+modelfile.register(Ranker, _validate, crosses=Crosses, votes=Votes, factors=(PackedFactors, type(None)), mach=(PackedMach, type(None)),
                    neighbours=(Neighbours, type(None)), weights=(np.float64, 1), calibration=(np.float64, 1), gains=(np.float32, 1),
                    shortlist=int, power=float)

@@ -5,7 +5,9 @@ import numpy as np
 
 from . import _check, sizing
 
-SMALL_MACH = 32 << 20  # bytes up to which a linear MACH model takes part
+SMALL_MACH = 10 << 20  # weights, a byte each, of a linear MACH model that takes part; with fewer than FEWEST buckets it does not
+FEWEST = 32
+MACH_PACE = {"lr": 80.0, "epochs": 6}  # of that part: few steep passes; plain MACH alone wants twice as many, half as steep
 SMALL_INDEX = 16 << 20  # bytes up to which the nearest rows take part: on large sets they add little (.1 point on titles, 1 point on tags)
 # kind -> top, keep, threshold, dim, reps: chosen on validation rows of the titles set for accuracy against bytes
 KINDS = {"best": (8, 100, 0.05, 64, 2), "fast": (8, 100, 0.05, 64, 0), "small": (6, 30, 0.08, 32, 1)}
@@ -25,6 +27,7 @@ class Recipe(NamedTuple):
     tail : (A, B) of the propensities by which labels are ranked, or () for ranking by probability.
     held : rows held out for the weights.  seed : int.  model_bytes : int, forecast.  one_vs_all_bytes : int.  seconds : float, forecast.
     reason : str, why not the kind that was asked for; empty if it is.
+    features : str, what the texts were turned into and why; empty where there was no choice.
     """
     kind: str
     top: int
@@ -46,6 +49,7 @@ class Recipe(NamedTuple):
     one_vs_all_bytes: int
     seconds: float
     reason: str
+    features: str = ""
 
     def __str__(self):
         parts = [f"votes of features and of pairs of the {self.top} heaviest, {self.keep} labels each"]
@@ -62,7 +66,7 @@ class Recipe(NamedTuple):
                  f"training   weights fitted on {self.held:,} held-out rows, seed {self.seed}",
                  f"memory     model about {size}, one-vs-all would take {sizing.megabytes(self.one_vs_all_bytes)}",
                  f"time       about {max(1, round(self.seconds)):,} s"]
-        return "\n".join(lines + ([f"choice     {self.reason}"] if self.reason else []))
+        return "\n".join(lines + [f"{name:10} {why}" for name, why in (("features", self.features), ("choice", self.reason)) if why])
 
 
 def choose(rows, features, labels, *, nonzeros, label_nonzeros=None, kind="best", memory=None, seconds=None, tail=(), seed=0,
@@ -93,22 +97,31 @@ def choose(rows, features, labels, *, nonzeros, label_nonzeros=None, kind="best"
                      f"fastest training about {fastest:.0f} s")
 
 
+def _small_mach(rows, features, labels, **size):
+    """Plan of the linear MACH model that takes part, or None. The shortlist tells labels apart, so that few buckets do."""
+    part = sizing.plan(rows, features, labels, 1 << 40, **size, **MACH_PACE)
+    while features * part.reps * part.buckets > SMALL_MACH:
+        if part.buckets < 2 * FEWEST:
+            return None
+        part = sizing.plan(rows, features, labels, 1 << 40, reps=part.reps, buckets=part.buckets // 2, **size, **MACH_PACE)
+    return part
+
+
 def _recipe(rows, features, labels, nonzeros, label_nonzeros, kind, seed, threads):
     """Recipe of a kind with its forecast."""
     one_vs_all = 4 * (features + 1) * labels
     part = None
     if kind == "best":
-        part = sizing.plan(rows, features, labels, 1 << 40, nonzeros=nonzeros, seed=seed, threads=threads)
-        part = part if part.model_bytes <= SMALL_MACH else None
+        part = _small_mach(rows, features, labels, nonzeros=nonzeros, seed=seed, threads=threads)
     near = kind == "best" and 8 * nonzeros <= SMALL_INDEX
     top, keep, threshold, dim, reps = KINDS[kind]
     epochs = int(np.clip(round(4 * (100_000 / rows) ** 0.5), 4, 12))
     pairs, crosses = KEPT[kind]
     entries = min(pairs * nonzeros * label_nonzeros / rows, (features + crosses * rows) * keep)
     size = 3 * entries + 6 * features + 13 * crosses * rows + reps * dim * (features + labels)
-    size += (part.model_bytes if part else 0) + (8 * nonzeros + 4 * label_nonzeros) * near
+    size += (part.model_bytes // 4 if part else 0) + (8 * nonzeros + 4 * label_nonzeros) * near
     # Seconds per nonzero, per row of a pass and per row of the shortlists, as measured on one core.
     seconds = (nonzeros * 1.5e-6 + rows * epochs * 1.5e-6 * reps + rows * 1e-5 * (reps > 0)) / threads + (part.seconds if part else 0)
-    held = min(20_000, max(1, rows // (5 if rows < 6000 else 8 if rows < 160_000 else 20)))
+    held = min(5000, max(1, rows // (5 if rows < 6000 else 8)))  # enough for the few weights
     return Recipe(kind, top, keep, threshold, min(100, labels), dim, reps, epochs, 0.35, 4, 16, part, near, (), held, seed, int(size),
                   one_vs_all, seconds, "")

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from . import _check, _memory, hashing, modelfile, sparse
+from ._cpu import packed as _packing
 from ._cpu import rerank as _kernels
 
 START = 0.1  # of the sums of squares that divide the steps
@@ -143,7 +144,7 @@ def pack(factors):
     for table in (factors.features, factors.labels):
         packed, scales = np.empty(table.shape, np.int8), np.empty(table.shape[:2], np.float32)
         for r in range(table.shape[0]):
-            _kernels.pack(table[r], packed[r], scales[r])
+            _packing.pack(table[r], packed[r], scales[r])
         parts += [packed, scales]
     return PackedFactors(*parts, factors.seeds, factors.columns)
 

@@ -242,16 +242,3 @@ def scores(features, labels, feature_scales, label_scales, scaled, seeds, hashed
                         out[i, j] += score * label_scales[r, label] if scaled else score
             for j in range(out.shape[1]):
                 out[i, j] /= np.float32(reps)
-
-
-@loop_vector
-def pack(rows, packed, scales):
-    """Rows of a table rounded to 127 steps of their largest magnitude; one thread owns a row."""
-    for i in prange(rows.shape[0]):
-        top = np.float32(0.0)
-        for j in range(rows.shape[1]):
-            top = abs(rows[i, j]) if abs(rows[i, j]) > top else top
-        scales[i] = top / np.float32(127.0)
-        factor = np.float32(127.0) / top if top > np.float32(0.0) else np.float32(0.0)
-        for j in range(rows.shape[1]):
-            packed[i, j] = np.int8(round(rows[i, j] * factor))

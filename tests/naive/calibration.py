@@ -3,15 +3,17 @@ import math
 
 
 def listwise_loss(weights, features, valid, hits, ridge=1e-3):
-    """Mean over rows with a hit of the mean over its hits of -log softmax of the joined scores, and a pull of the weights toward 1."""
+    """Mean over rows with hits and others of the mean over the hits of -log softmax of a hit among itself and the others, and a pull of
+    the weights toward 1."""
     total, rows = 0.0, 0
     for row, usable, right in zip(features, valid, hits):
-        if not any(right):
-            continue
         scores = [sum(w * f for w, f in zip(weights, one)) for one in row]
-        top = max(s for s, use in zip(scores, usable) if use)
-        log_mass = top + math.log(sum(math.exp(s - top) for s, use in zip(scores, usable) if use))
-        total += sum(log_mass - s for s, hit in zip(scores, right) if hit) / sum(right)
+        others = [s for s, use, hit in zip(scores, usable, right) if use and not hit]
+        if not any(right) or not others:
+            continue
+        for score in (s for s, hit in zip(scores, right) if hit):
+            top = max(others + [score])
+            total += (top + math.log(sum(math.exp(s - top) for s in others + [score])) - score) / sum(right)
         rows += 1
     return total / max(1, rows) + ridge / 2 * sum((w - 1) ** 2 for w in weights)
 
