@@ -89,8 +89,20 @@ def assign(out, value):
 
 
 def beside(value, like):
-    """An array of the host as it is, or its copy on the device if `like` is there: for what the library itself made."""
-    return target().upload(value) if on_device(like) else value
+    """An array of the host as it is, or its copy on the device if `like` is there."""
+    return target().upload(value) if on_device(like) and not on_device(value) else value
+
+
+def free(like):
+    """Bytes of memory that are free where `like` is, if that is a device and no simulator, otherwise None."""
+    return target().free_bytes() if on_device(like) else None
+
+
+def room(wanted, name):
+    """MemoryError, before anything is allocated, unless the device has that many bytes free."""
+    found = target().free_bytes()
+    if found is not None and wanted > found:
+        raise MemoryError(f"{name} must fit the device: it needs {wanted} bytes, of which {found} are free")
 
 
 def to_device(state):
@@ -109,10 +121,7 @@ def to_device(state):
     for array in here:
         if array.dtype.kind not in "biuf":
             raise TypeError(f"state must hold numbers to go to a device, not {array.dtype}")
-    wanted = sum(array.nbytes for array in here)
-    free = found.free_bytes()
-    if free is not None and wanted > free:
-        raise MemoryError(f"state must fit the device: it needs {wanted} bytes, of which {free} are free")
+    room(sum(array.nbytes for array in here), "state")
     return _moved(state, found.upload, lambda value: isinstance(value, np.ndarray), {})
 
 
@@ -136,7 +145,7 @@ def _moved(state, move, wanted, done):
     """A copy of a state in which all arrays that are `wanted` are moved; one array in two fields stays one array."""
     if isinstance(state, tuple):
         named = hasattr(state, "_fields")
-        parts = [part if named and name == "steps" else _moved(part, move, wanted, done)
+        parts = [part.copy() if named and name == "steps" else _moved(part, move, wanted, done)
                  for name, part in zip(state._fields if named else state, state)]
         return type(state)(*parts) if named else tuple(parts)
     if not wanted(state):

@@ -7,12 +7,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from . import _check, _memory, hashing, optim
+from . import _check, _memory, _place, _there, hashing, optim
 from ._cpu import embed as _kernels
 from ._threads import one_if
 from .frame import frame_keys
 
 _LIMIT = 2**31 - 1
+_NO_KEYS = np.empty(0, np.uint64)
 _FEW = 1 << 15  # floats below which one thread is faster than two
 
 
@@ -133,7 +134,7 @@ def quotient_remainder(ids, divisor):
 
 
 def codes(keys, seeds):
-    """Dense code of each key, the input of a deep hash embedding (a small net such as `heads.mlp`): uniform in [-1, 1).
+    """Dense code of each key, the input of a deep hash embedding (a small net such as `dense.mlp`): uniform in [-1, 1).
 
     keys : integers (n,).  seeds : uint64 (k,), from `hashing.seeds`.  Returns float32 (n, k).
     Source: Kang et al. 2021, section 3.2; 2**24 buckets a number.
@@ -158,6 +159,7 @@ def bag(table, keys, indptr=None, weights=None, *, how="sum", seeds=None, check=
     indptr : integers (n + 1,) from 0 to m, bag i holds keys[indptr[i]:indptr[i + 1]]; None makes every key a bag of its own.
     weights : None or floats (m,), with seeds (m, k): factor of every lookup, for sums only.
     how : "sum" or "mean" over the lookups of a bag; an empty bag gives zeros.  check : look at row numbers and indptr.
+    All arrays are on the host, or all on a device; there what is returned is too.
     Returns (float32 (n, d), Lookups, for `bag_grads`), the same bits for any number of threads.
     Raises ValueError for row numbers outside the table and shapes that do not fit.
     Source: Serra & Karatzoglou 2017 (sums of hashed rows); Svenstrup et al. 2017 (with a weight for each lookup).
@@ -167,6 +169,10 @@ def bag(table, keys, indptr=None, weights=None, *, how="sum", seeds=None, check=
                [0., 0., 2.]], dtype=float32)
     """
     table = _table(table)
+    if _place.on_device(table):
+        hashing_keys, found = _there.lookups(keys, indptr, weights, how, seeds, table, check)
+        lookups = Lookups(*found, table.shape[0])
+        return _sums(lookups, table, *hashing_keys), lookups
     hashed = seeds is not None
     keys = _check.keys(keys) if hashed else _check.array(keys, "keys", np.int64, 1)
     seeds = _check.keys(seeds if hashed else [], "seeds")
@@ -196,10 +202,10 @@ def bag_grads(lookups, grads):
                [4.]], dtype=float32))
     """
     grads = _grads(lookups, grads)
-    n = lookups.ids.size
-    rows, starts = np.empty(n, np.int64), np.empty(n + 1, np.int64)
-    members, values = np.empty(n, np.int32), np.empty(n, np.float32)
-    found = _kernels.turn(*lookups, rows, starts, members, values)
+    n, like = lookups.ids.size, lookups.ids
+    rows, starts = _place.empty(n, np.int64, like), _place.empty(n + 1, np.int64, like)
+    members, values = _place.empty(n, np.int32, like), _place.empty(n, np.float32, like)
+    found = _place.kernels(_kernels, lookups=like, grads=grads).turn(*lookups, rows, starts, members, values)
     turned = Lookups(starts[:found + 1], members, values, grads.shape[0])  # a row's gradient is a bag of slopes
     return rows[:found], _sums(turned, grads)
 
@@ -213,9 +219,9 @@ def weight_grads(lookups, table, grads):
     table, grads = _table(table), _grads(lookups, grads)
     if table.shape != (lookups.n_rows, grads.shape[1]):
         raise ValueError(f"table must have shape {(lookups.n_rows, grads.shape[1])}, not {table.shape}")
-    out = np.empty_like(lookups.values)
+    out = _place.empty(lookups.ids.size, np.float32, lookups.ids)
     with one_if(out.size * table.shape[1] < _FEW):
-        _kernels.products(lookups.indptr, lookups.ids, table, grads, out)
+        _place.kernels(_kernels, lookups=lookups.ids, table=table, grads=grads).products(lookups.indptr, lookups.ids, table, grads, out)
     return out
 
 
@@ -232,13 +238,15 @@ def step(opt, state, table, rows, grads):
 
 
 def _table(table):
+    if _place.on_device(table):
+        return _there.table(table)
     if not isinstance(table, np.ndarray) or table.dtype != np.float32 or table.ndim != 2:
         raise TypeError(f"table must be a float32 array with 2 axes, not {getattr(table, 'dtype', type(table).__name__)}")
     return np.ascontiguousarray(table, np.float32) if table.shape[0] else table
 
 
 def _grads(lookups, grads):
-    grads = _check.array(grads, "grads", np.float32, 2, kinds="f")
+    grads = _check.array(grads, "grads", np.float32, 2, kinds="f", device=True)
     if grads.shape[0] != lookups.indptr.size - 1:
         raise ValueError(f"grads must have one row for each of the {lookups.indptr.size - 1} bags, not {grads.shape[0]}")
     return grads
@@ -259,9 +267,12 @@ def _values(weights, how, indptr, shape):
     return _check.array(weights.reshape(-1), "weights", np.float32, 1, kinds="iuf")
 
 
-def _sums(lookups, table, keys=np.empty(0, np.uint64), seeds=np.empty(0, np.uint64)):
+def _sums(lookups, table, keys=None, seeds=None):
     """Weighted sums of table rows, float32 (n, d); with seeds, the ids are filled in on the way."""
-    out = np.zeros((lookups.indptr.size - 1, table.shape[1]), np.float32)  # (n, d)
+    if keys is None:
+        keys = seeds = _place.empty(0, np.uint64, table) if _place.on_device(table) else _NO_KEYS
+    out = _place.zeros((lookups.indptr.size - 1, table.shape[1]), np.float32, table)  # (n, d)
     with one_if(lookups.ids.size * table.shape[1] < _FEW):
-        _kernels.bags(keys, seeds, lookups.indptr, lookups.ids, lookups.values, table, optim.blocks(out.shape[0]), out)
+        _place.kernels(_kernels, table=table).bags(keys, seeds, lookups.indptr, lookups.ids, lookups.values, table,
+                                                   optim.blocks(out.shape[0]), out)
     return out

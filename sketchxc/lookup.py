@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from . import _check, hashing, modelfile
+from . import _check, _place, hashing, modelfile
 from ._cpu import lookup as _kernels
 
 
@@ -82,11 +82,11 @@ def from_table(table, buckets):
 
 
 def label_buckets(lookup):
-    """Buckets of every label: int32 (reps * probes, n_labels)."""
+    """Buckets of every label: int32 (reps * probes, n_labels), where the lookup is."""
     if lookup.table.shape[1]:
         return lookup.table
-    out = np.empty((lookup.reps, lookup.n_labels), np.int32)
-    _kernels.label_buckets(lookup.seeds, lookup.table, lookup.buckets, out)
+    out = _place.empty((lookup.reps, lookup.n_labels), np.int32, lookup.seeds)
+    _place.kernels(_kernels, seeds=lookup.seeds, table=lookup.table).label_buckets(lookup.seeds, lookup.table, lookup.buckets, out)
     return out
 
 
@@ -97,9 +97,9 @@ def inverse(table, buckets, probes=1):
     Returns offsets int64 (reps, buckets + 1) and order int32 (reps, probes * n_labels): bucket b of repetition r holds the labels
     order[r, offsets[r, b]:offsets[r, b + 1]], ascending."""
     reps = table.shape[0] // probes
-    offsets = np.empty((reps, buckets + 1), np.int64)
-    order = np.empty((reps, probes * table.shape[1]), np.int32)
-    _kernels.inverse(table, offsets, order)
+    offsets = _place.empty((reps, buckets + 1), np.int64, table)
+    order = _place.empty((reps, probes * table.shape[1]), np.int32, table)
+    _place.kernels(_kernels, table=table).inverse(table, offsets, order)
     return offsets, order
 
 

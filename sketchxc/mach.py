@@ -7,11 +7,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from . import _batches, _check, _memory, decode, hashing, modelfile, optim, sparse
+from . import _batches, _check, _memory, _place, _there, decode, hashing, modelfile, optim, sparse
 from ._cpu import mach as _kernels
 from .lookup import Lookup
 
 LOSSES = ("logistic", "softmax")
+LEAST_BLOCK = 256  # rows that are decoded at a time, at least
 
 
 class Mach(NamedTuple):
@@ -62,11 +63,12 @@ def slots(opt, model):
 def train(model, opt, state, x, labels, order, *, batch=64, last_lr=None, rates=None, check=True):
     """One pass of mini-batch training over the rows `order`, in place.
 
-    opt : Optimizer.  state : MachSlots.  x : Rows (n, n_features).  labels : Rows (n, n_labels), values ignored.
+    opt : Optimizer.  state : MachSlots, where the model is.  x : Rows (n, n_features).  labels : Rows (n, n_labels), values ignored.
     order : integers (m,), row numbers in the order of the pass.  batch : int, rows a step; gradients are means over the batch.
     last_lr : float, learning rate that a straight line from opt.lr reaches at the end of the pass; None keeps opt.lr.
     rates : floats, the rate of each step of the pass, as `schedules` makes them, in place of opt.lr and last_lr.
     check : whether the entries of x and labels are looked at; their shapes always are.
+    With a model on a device x, labels and order stay on the host, where batches are made ready, a million entries at a time.
     Returns the mean loss of a row: with logistic loss summed over the buckets, in both cases averaged over the repetitions.
     Raises ValueError if the numbers of rows, features or labels do not fit, or the state is not of this model and optimizer.
     Source: Medini et al. 2019, algorithm 1; several labels of a row in one bucket count once."""
@@ -79,6 +81,8 @@ def train(model, opt, state, x, labels, order, *, batch=64, last_lr=None, rates=
     rates = optim.check_rates(rates, -(-order.size // batch))
     for field in MachSlots._fields:
         optim.check_slots(opt, getattr(state, field), getattr(model, field).shape, f"state.{field}")
+    if _place.on_device(model.weights):  # what a step works on beside the model
+        _place.room(8 * model.biases.size * batch + 64 * _batches.CHUNK, "a step")
     total, done = 0.0, 0
     for part in _batches.chunks(x, order, batch):
         rows, targets = sparse.take(x, part, check=False), sparse.take(labels, part, check=False)
@@ -99,39 +103,46 @@ def train(model, opt, state, x, labels, order, *, batch=64, last_lr=None, rates=
 def bucket_scores(model, x, *, check=True):
     """Scores (logits) of every bucket.
 
-    x : Rows (n, n_features).  Returns float32 (reps, n, buckets)."""
+    x : Rows (n, n_features), for a model on a device on either side, but on the host if columns are hashed.
+    Returns float32 (reps, n, buckets), where the model is."""
     if check:
         x = _check_features(model, x)
-    n, lookup = x.indptr.size - 1, model.lookup
-    out = np.empty((lookup.reps, n, lookup.buckets), np.float32)  # (reps, n, buckets)
+    n, lookup, kernels = x.indptr.size - 1, model.lookup, _place.kernels(_kernels, weights=model.weights, biases=model.biases)
+    out = _place.empty((lookup.reps, n, lookup.buckets), np.float32, model.weights)  # (reps, n, buckets)
     if model.feature_seeds.size:
         for r in range(lookup.reps):
-            _kernels.bucket_scores(model.weights, model.biases, r, lookup.buckets, *_hashed(model, x, r)[:3], out[r:r + 1])
+            kernels.bucket_scores(model.weights, model.biases, r, lookup.buckets, *_beside(model, _hashed(model, x, r)[:3]), out[r:r + 1])
     else:
-        _kernels.bucket_scores(model.weights, model.biases, 0, lookup.buckets, *x[:3], out)
+        kernels.bucket_scores(model.weights, model.biases, 0, lookup.buckets, *_beside(model, x[:3]), out)
     return out
 
 
-def top_k(model, x, k, *, how="logit", top=None, least=2, memory=1 << 28):
+def top_k(model, x, k, *, how="logit", top=None, least=2, memory=None):
     """Best k labels of every row; bucket scores are made and decoded block by block.
 
-    x : Rows (n, n_features).  k : int.  how, top, least : as in `decode.top_k`.  memory : int, bytes that the scores of a block may take.
-    Returns labels int32 (n, k) and scores float32 (n, k), best first, -1 where there are no more candidates."""
+    x : Rows, as for `bucket_scores`.  k : int.  how, top, least : as in `decode.top_k`.
+    memory : int, bytes that the scores of a block may take; None takes 256 MB, on a device an eighth of what is free.
+    Returns labels int32 (n, k) and scores float32 (n, k), best first, -1 where there are no more candidates, where the model is."""
     return decode_blocks(model, _check_features(model, x), bucket_scores, k, how=how, top=top, least=least, memory=memory)
 
 
 def decode_blocks(model, x, scorer, k, *, how, top, least, memory):
     """`decode.top_k` over blocks of rows whose bucket scores come from `scorer(model, rows, check=False)`."""
     k = _check.integer(k, "k", 1, model.lookup.n_labels)
-    n = x.indptr.size - 1
-    block = max(256, memory // (4 * model.lookup.reps * model.lookup.buckets))
+    n, like = x.indptr.size - 1, model.biases
+    memory = (_place.free(like) or 1 << 31) // 8 if memory is None else memory
+    block = max(LEAST_BLOCK, memory // (4 * model.lookup.reps * model.lookup.buckets))
     tables = decode.decoding_tables(model.lookup, pruned=top is not None)
-    labels, scores = np.empty((n, k), np.int32), np.empty((n, k), np.float32)
+    labels, scores = _place.empty((n, k), np.int32, like), _place.empty((n, k), np.float32, like)
     for start in range(0, n, block):
-        rows = sparse.take(x, np.arange(start, min(n, start + block)))
+        if _place.on_device(x.indptr):
+            rows = x._replace(indptr=x.indptr[start:start + block + 1])
+        else:
+            rows = sparse.take(x, np.arange(start, min(n, start + block)))
         part = decode.top_k(scorer(model, rows, check=False), model.lookup, k, how=how, softmax=model.loss == 1, top=top, least=least,
                             tables=tables)
-        labels[start:start + block], scores[start:start + block] = part
+        _place.assign(labels[start:start + block], part[0])
+        _place.assign(scores[start:start + block], part[1])
     return labels, scores
 
 
@@ -149,27 +160,43 @@ def _train_chunk(model, rule, state, hypers, rows, targets, batch, reps):
     width = slice_width(columns[1] - columns[0], lookup.buckets, softmax)
     # Slices within a page of each other slow each other down, up to 1.4 times, as prefetching crosses over; a copy must be worth its price.
     private = model.biases.size <= 2048 and rows.indices.size >= 32 * rows.width
-    losses = np.zeros(-(-(columns[1] - columns[0]) // width), np.float64)  # one per task
+    losses = _place.zeros(-(-(columns[1] - columns[0]) // width), np.float64, model.weights)  # one per task
     most = lookup.probes * int(np.diff(np.append(targets.indptr[:-1:batch], targets.indptr[-1])).max(initial=0))
-    _kernels.train(model.weights, model.biases, state.weights.m, state.weights.v, state.biases.m, state.biases.v, rule, hypers, softmax,
-                   columns, width, private, *rows[:3], batch, *_batches.group(rows, batch), targets.indptr, targets.indices, most,
-                   lookup.seeds, lookup.table, lookup.buckets, losses)
-    return float(losses.sum())
+    arrays = dict(weights=model.weights, biases=model.biases, lookup=lookup.seeds, wm=state.weights.m, wv=state.weights.v,
+                  bm=state.biases.m, bv=state.biases.v)
+    train = _place.kernels(_kernels, **arrays).train
+    indptr, indices, values, hypers, starts, labels, *groups = _beside(
+        model, (*rows[:3], hypers, targets.indptr, targets.indices, *_batches.group(rows, batch)))
+    train(model.weights, model.biases, state.weights.m, state.weights.v, state.biases.m, state.biases.v, rule, hypers, softmax, columns,
+          width, private, indptr, indices, values, batch, *groups, starts, labels, most, lookup.seeds, lookup.table, lookup.buckets, losses)
+    return float(_place.to_host(losses).sum())
+
+
+def _beside(model, arrays):
+    """Arrays of the host, on the device if the model is there."""
+    return [_place.beside(array, model.weights) for array in arrays]
 
 
 def _hashed(model, x, r):
     """Rows as repetition r sees them."""
-    return sparse.hash_columns(x, model.weights.shape[0], seed=int(model.feature_seeds[r]), signed=False)
+    return sparse.hash_columns(x, model.weights.shape[0], seed=int(_place.to_host(model.feature_seeds)[r]), signed=False)
 
 
 def _check_features(model, x, check=True):
-    x = sparse.rows(x, check=check)
+    if isinstance(x, sparse.Rows) and _place.on_device(x.indices):
+        if not _place.on_device(model.biases) or model.feature_seeds.size:
+            raise TypeError("x must be on the host for a model that is there or hashes its columns: move it with sketchxc.to_host")
+        x = _there.rows(x, "x", check)
+    else:
+        x = sparse.rows(x, check=check)
     if x.width != model.n_features:
         raise ValueError(f"x must have {model.n_features} columns as in training, not {x.width}")
     return x
 
 
 def _check_data(model, x, labels, check):
+    if any(isinstance(own, sparse.Rows) and _place.on_device(own.indices) for own in (x, labels)):
+        raise TypeError("x and labels must be on the host, where batches are made ready: move them with sketchxc.to_host")
     x, labels = _check_features(model, x, check), sparse.rows(labels, model.lookup.n_labels, check=check, name="labels")
     if labels.indptr.size != x.indptr.size:
         raise ValueError(f"labels must have as many rows as x, {x.indptr.size - 1}, not {labels.indptr.size - 1}")

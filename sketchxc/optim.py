@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from . import _check, _memory, modelfile
+from . import _check, _memory, _place, _there, modelfile
 from ._cpu import optim as _kernels
 from ._scalar.optim import ADAGRAD, ADAM, ADAM_HAT, MOMENTUM, NESTEROV, RMSPROP, RMSPROP_CORRECTED, SGD
 from ._threads import one_if
@@ -206,6 +206,7 @@ def step(opt, state, table, rows, grads, *, lr=None):
 
     opt : Optimizer.  state : Slots or LazySlots of the table.  table : float32 (n, d), C-contiguous.
     rows : integers (k,), distinct and ascending (as from `embed.bag_grads`), or None for all.  grads : floats (k, d).
+    State, table, rows and gradients are all on the host or, but for state.steps, all on a device.
     lr : rate of this step, None takes opt.lr.
     The same bits for any number of threads. With LazySlots the rows first take the steps that they have missed.
     Raises ValueError if shapes do not fit or the rows do not ascend.
@@ -219,15 +220,16 @@ def step(opt, state, table, rows, grads, *, lr=None):
         raise TypeError(f"state must be Slots or LazySlots (others step by `sketchoptim.step`), not {type(state).__name__}")
     rows, grads = check_rows(table, rows, grads)
     check_slots(opt, state, table.shape)
+    kernels = _place.kernels(_kernels, table=table, rows=rows, grads=grads, **{"state.m": state.m, "state.v": state.v})
     lazy = isinstance(state, LazySlots)
     if lazy:
         if lr is not None:
             raise ValueError("lr must be None with LazySlots: the missed steps know no other rates")
         _missed(opt, state, table, rows)
-        state.last[rows] = state.steps[0] + 1
+        _last(state, rows, int(state.steps[0]) + 1)
     constants = hyper(opt, int(state.steps[0]) + 1, 1, rates=None if lr is None else [lr])[0]
     with one_if(grads.size < _FEW):
-        _kernels.step(opt.rule, constants, rows, grads, blocks(rows.size), table, state.m, state.v)
+        kernels.step(opt.rule, _place.beside(constants, table), rows, grads, blocks(rows.size), table, state.m, state.v)
     state.steps[0] += 1
 
 
@@ -245,6 +247,8 @@ def catch_up(opt, state, table, rows=None):
 
 def check_rows(table, rows, grads):
     """Rows as int64 (k,) and gradients as float32 (k, d), or None; errors as `step` raises them."""
+    if _place.on_device(table):
+        return _there.step_rows(_there.table(table), rows, grads)
     if not isinstance(table, np.ndarray) or table.dtype != np.float32 or table.ndim != 2:
         raise TypeError(f"table must be a float32 array with 2 axes, not {getattr(table, 'dtype', type(table).__name__)}")
     if not table.flags.c_contiguous or not table.flags.writeable:
@@ -268,26 +272,46 @@ def _missed(opt, state, table, rows):
     """Take the steps up to state.steps[0] that the rows have missed."""
     now = int(state.steps[0])
     penalised = opt.decay > 0 or opt.l1 > 0
+    if _place.on_device(table):  # no look at how far the rows are behind: as if to the first step
+        if opt.rule in (SGD, ADAGRAD) and not penalised:
+            _place.kernels(_kernels, table=table).mark(rows, now, True, state.last)
+        else:
+            _catch_up(opt, state, table, rows, now, 1)
+        return
     behind = state.last[rows]
     behind = behind[behind < now] if penalised else behind[(behind < now) & (behind > 0)]
     if behind.size == 0 or (opt.rule in (SGD, ADAGRAD) and not penalised):  # a gradient of zero changes nothing there
         state.last[rows] = np.where(state.last[rows] > 0, now, 0)
-        return
-    first = int(behind.min()) + 1
+    else:
+        _catch_up(opt, state, table, rows, now, int(behind.min()) + 1)
+
+
+def _catch_up(opt, state, table, rows, now, first):
+    """Take the missed steps first, first + 1, ..., now."""
     slowest = max(opt.b1, opt.b2)
     level = 1 + int(18.1 / -np.log(slowest)) if slowest > 0 else 1  # step from which b1**t and b2**t are lost beside 1 in float32
     hypers = hyper(opt, first, max(1, min(now, max(first, level)) - first + 1))
     keep_m = opt.b1 if opt.rule in FIRST else 1.0
     keep_v = opt.b2 if opt.rule in SECOND and opt.rule != ADAGRAD else 1.0
     with one_if(rows.size * table.shape[1] < _FEW):
-        _kernels.catch_up(opt.rule, hypers, first, now, state.most, np.float32(keep_m), np.float32(keep_v), not penalised, rows,
-                          blocks(rows.size), state.last, table, state.m, state.v)
+        _place.kernels(_kernels, table=table, rows=rows).catch_up(
+            opt.rule, _place.beside(hypers, table), first, now, state.most, np.float32(keep_m), np.float32(keep_v),
+            not (opt.decay > 0 or opt.l1 > 0), rows, blocks(rows.size), state.last, table, state.m, state.v)
+
+
+def _last(state, rows, step):
+    """Note that the rows have taken that step."""
+    if _place.on_device(state.last):
+        _place.kernels(_kernels, rows=rows).mark(rows, step, False, state.last)
+    else:
+        state.last[rows] = step
 
 
 def _shapes(opt, shape):
     """Shapes of the two moments; ValueError for a rule that does not exist, which the kernels would take for another."""
     if opt.rule not in _NUMBERS:
         raise ValueError(f"opt.rule must be one of {', '.join(map(str, sorted(_NUMBERS)))}, not {opt.rule!r}")
+    shape = tuple(shape)
     return [(*shape[:-1], shape[-1] if opt.rule in users else 0) for users in (FIRST, SECOND)]
 
 

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from . import _check, _threads, hashing
+from . import _check, _place, _there, _threads, hashing
 from ._cpu import sparse as _kernels
 
 _LIMIT = 2**31 - 1
@@ -29,8 +29,7 @@ def rows(x, width=None, *, check=True, name="x"):
         dropped), list with one list of column numbers per row (values 1), or Rows (stored zeros kept; arrays shared where nothing changes).
     width : number of columns; None takes the columns of x, for lists the largest number + 1.
     check : look at every entry. With False the entries of Rows and of scipy matrices are trusted, and Rows come back as they are.
-    name : how error messages call x.
-    Returns Rows.
+    name : how error messages call x.  Returns Rows.
     Raises TypeError for other types, ValueError for NaN and infinity (also after conversion to float32), columns outside the width, row
     starts that do not ascend, and a column twice in one row of Rows or lists.
     Example:
@@ -51,8 +50,7 @@ def rows(x, width=None, *, check=True, name="x"):
     found = _arrays(Rows(indptr, indices, values, own if width is None else width), name, check, scan=False)
     if isinstance(x, Rows) and not check:
         return found
-    sums = hasattr(x, "tocsr")
-    flags = _scan(found, name, check)
+    sums, flags = hasattr(x, "tocsr"), _scan(found, name, check)
     if flags & 3 or (sums and flags & 4):
         found, twice = _merge(found.indptr, found.indices.copy(), found.values.copy(), found.width, keep_zeros=not sums)
         if not sums and (twice >= 0).any():
@@ -73,8 +71,7 @@ def to_scipy(x):
 def take(x, order, *, check=True):
     """The rows with the given numbers, in that order; a number may come more than once.
 
-    x : Rows.  order : integers (m,) in [0, n).  check : look at the numbers.
-    Returns Rows (m rows).
+    x : Rows.  order : integers (m,) in [0, n).  check : look at the numbers.  Returns Rows (m rows).
     Example:
         >>> take(rows([[0], [1, 2], []]), [1, 1]).indices
         array([1, 2, 1, 2], dtype=int32)
@@ -142,8 +139,7 @@ def column_counts(x, *, check=True):
 def transpose(x, *, check=True):
     """Columns as rows, each with the numbers of its rows ascending.
 
-    x : Rows (n rows, n below 2**31).  check : look at every entry.
-    Returns Rows (width rows) of width n.
+    x : Rows (n rows, n below 2**31).  check : look at every entry.  Returns Rows (width rows) of width n.
     Example:
         >>> transpose(rows([[0, 2], [2]])).indices
         array([0, 0, 1], dtype=int32)
@@ -159,15 +155,15 @@ def gather(x, table, *, check=True):
     """Sum of the table rows of each sparse row, times the values: x as a matrix times the table.
 
     x : Rows (n rows).  table : float32 or float64 (x.width, d).  check : look at the columns of x.
-    Returns table.dtype (n, d).
+    Returns table.dtype (n, d), on the device if x and table (float32) are.
     Example:
         >>> gather(rows([[0, 2], []]), np.array([[1, 2], [3, 4], [5, 6]], np.float32))
         array([[6., 8.],
                [0., 0.]], dtype=float32)
     """
-    x, table = _arrays(x, check=check), _table(table, x)
-    out = np.empty((x.indptr.size - 1, table.shape[1]), table.dtype)  # (n, d)
-    _kernels.gather(x.indptr, x.indices, x.values, table, out)
+    x, table = _arrays(x, check=check, device=True), _table(table, x)
+    out = _place.empty((x.indptr.size - 1, table.shape[1]), table.dtype, table)  # (n, d)
+    _place.kernels(_kernels, x=x.indices, table=table).gather(x.indptr, x.indices, x.values, table, out)
     return out
 
 
@@ -176,14 +172,15 @@ def scatter(x, grads, table, *, check=True):
 
     x : Rows (n rows).  grads : floats (n, d).  table : float32 or float64 (x.width, d), C-contiguous.  check : look at the columns of x.
     """
-    x = _arrays(x, check=check)
-    if _table(table, x) is not table or not table.flags.writeable:
+    x, found = _arrays(x, check=check, device=True), _table(table, x)
+    kernels = _place.kernels(_kernels, x=x.indices, table=found, grads=grads)
+    if kernels is _kernels and (found is not table or not table.flags.writeable):
         raise ValueError("table must be a writable C-contiguous array in native byte order, because it is changed in place")
-    grads = _check.array(grads, "grads", table.dtype, 2, kinds="f")
-    if grads.shape != (x.indptr.size - 1, table.shape[1]):
-        raise ValueError(f"grads must have shape {(x.indptr.size - 1, table.shape[1])}, not {grads.shape}")
-    threads = 1 if x.indices.size * table.shape[1] < _SERIAL else _threads.available()
-    _kernels.scatter(x.indptr, x.indices, x.values, grads, table, 1 << (threads - 1).bit_length())
+    grads = _check.array(grads, "grads", found.dtype, 2, kinds="f", device=True)
+    if grads.shape != (x.indptr.size - 1, found.shape[1]):
+        raise ValueError(f"grads must have shape {(x.indptr.size - 1, found.shape[1])}, not {grads.shape}")
+    threads = 1 if x.indices.size * found.shape[1] < _SERIAL else _threads.available()
+    kernels.scatter(x.indptr, x.indices, x.values, grads, found, 1 << (threads - 1).bit_length())
 
 
 def scatter_rows(x, grads, *, check=True):
@@ -231,13 +228,15 @@ def hash_entries(indptr, keys, values, width, *, seed, signed=True):
 def coalesce(ids, grads):
     """Distinct ids with the sums of their gradients, added in the order in which they appear.
 
-    ids : integers (n,).  grads : float32 or float64 (n, d).
+    ids : integers (n,).  grads : float32 or float64 (n, d).  On a device both, and grads float32.
     Returns (int64 (k,) distinct and ascending, grads.dtype (k, d)).
     Example:
         >>> coalesce([7, 2, 7], np.array([[1.0], [2.0], [3.0]], np.float32))
         (array([2, 7]), array([[2.],
                [4.]], dtype=float32))
     """
+    if _place.on_device(ids) or _place.on_device(grads):
+        return _there.coalesced(ids, grads)
     ids = _check.array(ids, "ids", np.int64, 1)
     grads = _check.array(grads, "grads", np.result_type(np.asarray(grads), np.float32), 2, kinds="f")
     if grads.shape[0] != ids.size:
@@ -250,10 +249,12 @@ def coalesce(ids, grads):
     return ordered[starts], out
 
 
-def _arrays(x, name="x", check=True, scan=True):
+def _arrays(x, name="x", check=True, scan=True, device=False):
     """Rows with arrays of the promised types; with `check` safe for every kernel, except that the caller does what `scan` leaves out."""
     if not isinstance(x, Rows):
         raise TypeError(f"{name} must be Rows (see sketchxc.sparse.rows), not {type(x).__name__}")
+    if device and _place.on_device(x.indices):
+        return _there.rows(x, name, check)
     width = _check.integer(x.width, f"{name}.width", 0, _LIMIT)
     indptr = _check.array(x.indptr, f"{name}.indptr", np.int64, 1)
     with np.errstate(over="ignore"):
@@ -275,8 +276,7 @@ def _arrays(x, name="x", check=True, scan=True):
 
 def _scan(x, name, check=True):
     """Raise for the first entry that is not finite or outside the width; returns the flags of `_kernels.scan`."""
-    n = x.indptr.size - 1
-    found = np.zeros((min(256, n), 4), np.int64)
+    found = np.zeros((min(256, x.indptr.size - 1), 4), np.int64)
     _kernels.scan(x.indptr, x.indices, x.values, x.width, found)
     for code, row, place, _ in found[found[:, 0] > 0][:1] if check else ():
         if code == 2:
@@ -313,9 +313,8 @@ def _merge(indptr, indices, values, width, keep_zeros=False):
 def _from_scipy(x, name):
     if len(x.shape) != 2:
         raise ValueError(f"{name} must have 2 axes, not shape {x.shape}")
-    csr = x.tocsr()
-    size = int(csr.indptr[-1])  # scipy may keep spare room behind the last entry
-    return csr.indptr, csr.indices[:size], csr.data[:size], csr.shape[1]
+    csr = x.tocsr()  # which may keep spare room behind the last entry
+    return csr.indptr, csr.indices[:int(csr.indptr[-1])], csr.data[:int(csr.indptr[-1])], csr.shape[1]
 
 
 def _from_dense(x, width, check, name):
@@ -342,6 +341,8 @@ def _from_lists(x, width, name):
 
 
 def _table(table, x):
+    if _place.on_device(table):
+        return _there.table(table, x.width)
     if not isinstance(table, np.ndarray) or table.dtype not in (np.float32, np.float64):
         raise TypeError(f"table must be a float32 or float64 array, not {getattr(table, 'dtype', type(table).__name__)}")
     if table.ndim != 2 or table.shape[0] != x.width:

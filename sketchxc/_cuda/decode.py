@@ -10,13 +10,34 @@ import numpy as np
 from .._scalar import loss as _loss
 from . import _target
 from ._target import block_kernel, cuda, device, kernel, on_device
-from .mach import SHARES, joined
 
 _device = on_device(_loss)
 exp32, log32, sigmoid = _device.exp32, _device.log32, _device.sigmoid
+SHARES = 256  # most threads of a block, which join their sums
 SUM, LEAST, MEDIAN = 0, 1, 2
 LOGIT, PROBABILITY, LOG_PROBABILITY = 0, 1, 2
 PARTS = 8192  # lists of the best labels that exact decoding keeps at a time, over all rows: enough to fill a device
+
+
+@device
+def joined(share, value, largest):
+    """Sum of the values of a block's threads, or the largest of them, the same on all; `share` is shared memory (SHARES,)."""
+    thread = cuda.threadIdx.x
+    share[thread] = value
+    cuda.syncthreads()
+    reach = 1
+    while reach < cuda.blockDim.x:  # a tree of fixed shape: the same bits in every run
+        if thread & (2 * reach - 1) == 0 and thread + reach < cuda.blockDim.x:
+            other = share[thread + reach]
+            if not largest:
+                share[thread] += other
+            elif other > share[thread]:
+                share[thread] = other
+        cuda.syncthreads()
+        reach *= 2
+    found = share[0]
+    cuda.syncthreads()
+    return found
 
 
 @device
@@ -75,18 +96,25 @@ def transform_all(kind, softmax, scores):
 
 
 @device
-def median_beside(scores, i, own):
-    """Median of column i at the rows `own` of `scores`, found by ranks, because a thread has no room for a copy to sort."""
-    low = (own.size - 1) // 2
+def score_at(scores, i, own, q, along, across, jump, reps):
+    """Score of row i at place own[q] of a label. `scores` are flat: place p of row i is at p * along + i * across, and those of each
+    further repetition `jump` later."""
+    later = q * reps // own.size * jump if jump > 0 else 0
+    return scores[own[q] * along + i * across + later]
+
+
+@device
+def median_at(scores, i, own, along, across, jump, reps):
+    """Median of a label's scores, found by ranks, because a thread has no room for a copy to sort."""
     below, above = np.float32(0.0), np.float32(0.0)  # the middle two
     for q in range(own.size):
-        value = scores[own[q], i]
+        value = score_at(scores, i, own, q, along, across, jump, reps)
         less, same = 0, 0
         for p in range(own.size):
-            other = scores[own[p], i]
+            other = score_at(scores, i, own, p, along, across, jump, reps)
             less += 1 if other < value else 0
             same += 1 if other == value else 0
-        if less <= low < less + same:
+        if less <= (own.size - 1) // 2 < less + same:
             below = value
         if less <= own.size // 2 < less + same:
             above = value
@@ -94,18 +122,24 @@ def median_beside(scores, i, own):
 
 
 @device
-def aggregate(how, scores, i, own):
-    """Aggregate of the scores (places, rows) of one label, at the places `own`, in row i."""
+def aggregate(how, scores, i, own, along, across, jump, reps):
+    """Aggregate of the scores of one label, whose places are `own`, in row i."""
     if how == MEDIAN:
-        return median_beside(scores, i, own)
-    total = scores[own[0], i]
+        return median_at(scores, i, own, along, across, jump, reps)
+    total = score_at(scores, i, own, 0, along, across, jump, reps)
     for q in range(1, own.size):
-        score = scores[own[q], i]
+        score = score_at(scores, i, own, q, along, across, jump, reps)
         if how == SUM:
             total += score
         elif score < total:
             total = score
     return total
+
+
+@device
+def aggregate_in(how, flat, i, own, reps, n, buckets):
+    """Aggregate of one label in row i of scores (reps, n, buckets), given flat."""
+    return aggregate(how, flat, i, own, 1, buckets, buckets * (n - 1), reps)
 
 
 def exact(scores, places, how, best_scores, best_labels):
@@ -116,7 +150,7 @@ def exact(scores, places, how, best_scores, best_labels):
     beside = _target.empty((reps * buckets, n), np.float32)
     part_scores, part_labels = _target.empty((n, parts, k), np.float32), _target.empty((n, parts, k), np.int32)
     _lay_beside(scores, beside)
-    _best_of_parts(beside, places, how, part_scores, part_labels)
+    _best_of_parts(beside.reshape(beside.size), n, places, how, part_scores, part_labels)
     _join_parts(part_scores, part_labels, best_scores, best_labels)
 
 
@@ -131,8 +165,8 @@ def _lay_beside(scores, beside):
                 beside[r * scores.shape[2] + b, i] = scores[r, i, b]
 
 
-@kernel(lambda beside, places, how, part_scores, part_labels: part_scores.shape[:2])
-def _best_of_parts(beside, places, how, part_scores, part_labels):
+@kernel(lambda beside, n, places, how, part_scores, part_labels: part_scores.shape[:2])
+def _best_of_parts(beside, n, places, how, part_scores, part_labels):
     """Best labels of every row in every part of the labels; one thread owns a row's list of a part."""
     row, line = cuda.grid(2)
     rows, lines = cuda.gridsize(2)
@@ -143,7 +177,7 @@ def _best_of_parts(beside, places, how, part_scores, part_labels):
             clear(own_scores, own_labels)
             bar = own_scores[own_scores.shape[0] - 1]
             for label in range(part * n_labels // parts, (part + 1) * n_labels // parts):
-                score = aggregate(how, beside, i, places[label])
+                score = aggregate(how, beside, i, places[label], n, 1, 0, 1)
                 if score > bar:  # labels ascend, so an equal one stands behind
                     insert(score, label, own_scores, own_labels)
                     bar = own_scores[own_scores.shape[0] - 1]
@@ -164,41 +198,6 @@ def _join_parts(part_scores, part_labels, best_scores, best_labels):
                 insert(score, label, own_scores, own_labels)
 
 
-@device
-def score_at(scores, i, places, q):
-    """Score of row i at place q of a label, in `scores` (reps, n, buckets)."""
-    r = q * scores.shape[0] // places.size
-    return scores[r, i, places[q] - r * scores.shape[2]]
-
-
-@device
-def aggregate_in(how, scores, i, places):
-    """Aggregate of the scores (reps, n, buckets) of one label in row i."""
-    if how == MEDIAN:
-        low = (places.size - 1) // 2
-        below, above = np.float32(0.0), np.float32(0.0)
-        for q in range(places.size):
-            value = score_at(scores, i, places, q)
-            less, same = 0, 0
-            for p in range(places.size):
-                other = score_at(scores, i, places, p)
-                less += 1 if other < value else 0
-                same += 1 if other == value else 0
-            if less <= low < less + same:
-                below = value
-            if less <= places.size // 2 < less + same:
-                above = value
-        return above if places.size % 2 == 1 else np.float32(0.5) * (below + above)
-    total = score_at(scores, i, places, 0)
-    for q in range(1, places.size):
-        score = score_at(scores, i, places, q)
-        if how == SUM:
-            total += score
-        elif score < total:
-            total = score
-    return total
-
-
 def pruned(scores, places, offsets, order, top, least, how, best_scores, best_labels):
     """Best labels of every row among those with `least` buckets among the `top` best of a repetition, as on the CPU."""
     reps, n, buckets = scores.shape
@@ -209,8 +208,8 @@ def pruned(scores, places, offsets, order, top, least, how, best_scores, best_la
     blocks = min(n, _target.BLOCKS, PARTS)
     part_scores, part_labels = _target.empty((blocks, threads, k), np.float32), _target.empty((blocks, threads, k), np.int32)
     seen = _target.empty((blocks, least + 1), np.int32)
-    _best_candidates(scores, places, offsets, order, chosen_scores, chosen, least, how, part_scores, part_labels, seen, best_scores,
-                     best_labels)
+    _best_candidates(scores, scores.reshape(scores.size), places, offsets, order, chosen_scores, chosen, least, how, part_scores,
+                     part_labels, seen, best_scores, best_labels)
 
 
 @kernel(lambda scores, chosen_scores, chosen: (scores.shape[1], scores.shape[0]))
@@ -259,9 +258,9 @@ def place_of(places, place):
     return q
 
 
-@block_kernel(lambda scores, places, offsets, order, chosen_scores, chosen, least, how, part_scores, part_labels, seen, best_scores,
-              best_labels: part_scores.shape[0], threads=lambda *arguments: arguments[8].shape[1])
-def _best_candidates(scores, places, offsets, order, chosen_scores, chosen, least, how, part_scores, part_labels, seen, best_scores,
+@block_kernel(lambda scores, flat, places, offsets, order, chosen_scores, chosen, least, how, part_scores, part_labels, seen, best_scores,
+              best_labels: part_scores.shape[0], threads=lambda *arguments: arguments[9].shape[1])
+def _best_candidates(scores, flat, places, offsets, order, chosen_scores, chosen, least, how, part_scores, part_labels, seen, best_scores,
                      best_labels):
     """Best labels of every row among its candidates; one block owns one row, and every thread of it a list of a part of them."""
     thread, threads, block = cuda.threadIdx.x, cuda.blockDim.x, cuda.blockIdx.x
@@ -294,7 +293,7 @@ def _best_candidates(scores, places, offsets, order, chosen_scores, chosen, leas
                             for least_times in range(1, (times if times < least else least) + 1):
                                 cuda.atomic.add(counts, least_times, 1)
                         elif times >= enough and times > 0:
-                            score = aggregate_in(how, scores, i, own)
+                            score = aggregate_in(how, flat, i, own, reps, n, buckets)
                             if better(score, label, own_scores[k - 1], own_labels[k - 1]):
                                 insert(score, label, own_scores, own_labels)
         cuda.syncthreads()
@@ -309,15 +308,21 @@ def _best_candidates(scores, places, offsets, order, chosen_scores, chosen, leas
         cuda.syncthreads()
 
 
-@kernel(lambda scores, places, shortlist, how, out: (shortlist.shape[1], shortlist.shape[0]))
 def of_shortlist(scores, places, shortlist, how, out):
-    """Aggregate of every shortlisted label, 0 for -1; one thread owns one."""
+    """Aggregate of every shortlisted label, 0 for -1."""
+    _of_shortlist(scores, scores.reshape(scores.size), places, shortlist, how, out)
+
+
+@kernel(lambda scores, flat, places, shortlist, how, out: (shortlist.shape[1], shortlist.shape[0]))
+def _of_shortlist(scores, flat, places, shortlist, how, out):
+    """One thread owns one number."""
+    reps, n, buckets = scores.shape
     column, row = cuda.grid(2)
     columns, rows = cuda.gridsize(2)
     for i in range(row, shortlist.shape[0], rows):
         for q in range(column, shortlist.shape[1], columns):
             label = shortlist[i, q]
-            out[i, q] = aggregate_in(how, scores, i, places[label]) if label >= 0 else np.float32(0.0)
+            out[i, q] = aggregate_in(how, flat, i, places[label], reps, n, buckets) if label >= 0 else np.float32(0.0)
 
 
 @kernel(lambda scores, times, plus: scores.size)
@@ -325,3 +330,11 @@ def rescale(scores, times, plus):
     """scores = scores * times + plus; one thread owns one number. Only the device has this, the host uses NumPy."""
     for i in range(cuda.grid(1), scores.size, cuda.gridsize(1)):
         scores[i] = scores[i] * times + plus
+
+
+@kernel(lambda labels, low, high, bad: labels.size)
+def check_labels(labels, low, high, bad):
+    """Set bad[0] unless all labels are from `low` to below `high`. Only the device has this, the host asks NumPy."""
+    for i in range(cuda.grid(1), labels.size, cuda.gridsize(1)):
+        if labels[i] < low or labels[i] >= high:
+            bad[0] = 1

@@ -67,6 +67,31 @@ def turn(indptr, ids, values, n_rows, rows, starts, members, member_values):
     return turned(indptr, ids, values, rows, starts, members, member_values)
 
 
+@kernel(lambda ids, n_rows, bad: ids.size)
+def check_ids(ids, n_rows, bad):
+    """Set bad[0] unless all ids are rows of the table; only the device has this, the host asks NumPy."""
+    for k in range(cuda.grid(1), ids.size, cuda.gridsize(1)):
+        if ids[k] < 0 or ids[k] >= n_rows:
+            bad[0] = 1
+
+
+@kernel(lambda values, factor, out: values.size)
+def multiply(values, factor, out):
+    """out = values * factor; one thread owns one number. Only the device has this."""
+    for k in range(cuda.grid(1), values.size, cuda.gridsize(1)):
+        out[k] = values[k] * factor
+
+
+@kernel(lambda indptr, mean, out: indptr.size - 1)
+def shares(indptr, mean, out):
+    """Factor of every lookup of a bag's sum, 1, or of its mean; one thread owns one bag. Only the device has this."""
+    for i in range(cuda.grid(1), indptr.size - 1, cuda.gridsize(1)):
+        count = indptr[i + 1] - indptr[i]
+        share = np.float32(1.0) / np.float32(count) if mean and count > 0 else np.float32(1.0)
+        for k in range(indptr[i], indptr[i + 1]):
+            out[k] = share
+
+
 @kernel(lambda indptr, ids, table, grads, out: indptr.size - 1)
 def products(indptr, ids, table, grads, out):
     """Inner product of the table row of every lookup with the gradient of its bag; one thread owns one bag."""

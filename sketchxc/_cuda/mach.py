@@ -9,35 +9,14 @@ import numpy as np
 from .._scalar import loss as _loss
 from . import _target
 from ._target import block_kernel, cuda, device, kernel, on_device
+from .decode import SHARES, joined
 from .lookup import bucket_of
 from .optim import descend, descend_bias
 from .sparse import weighted
 
 _device = on_device(_loss)
 exp32, log32 = _device.exp32, _device.log32
-SHARES = 256  # most threads of a block, which join their sums
 ROWS = 4096  # rows of a grid over the columns of a batch; more are strides
-
-
-@device
-def joined(share, value, largest):
-    """Sum of the values of a block's threads, or the largest of them, the same on all; `share` is shared memory (SHARES,)."""
-    thread = cuda.threadIdx.x
-    share[thread] = value
-    cuda.syncthreads()
-    reach = 1
-    while reach < cuda.blockDim.x:  # a tree of fixed shape: the same bits in every run
-        if thread & (2 * reach - 1) == 0 and thread + reach < cuda.blockDim.x:
-            other = share[thread + reach]
-            if not largest:
-                share[thread] += other
-            elif other > share[thread]:
-                share[thread] = other
-        cuda.syncthreads()
-        reach *= 2
-    found = share[0]
-    cuda.syncthreads()
-    return found
 
 
 @device

@@ -52,6 +52,10 @@ def scaled(scores, times, plus):
     scores[:] = scores * times + plus
 
 
+def outside(labels, low, high, bad):
+    bad[0] |= int((labels < low).any() or (labels >= high).any())
+
+
 CASES = [
     *(Case("transform_all", lambda rng, kind=kind, softmax=softmax: (kind, softmax, logits(rng, 2, 3, 5, False)), rtol=2e-6, atol=2e-6)
       for kind in range(3) for softmax in (False, True) if kind or not softmax),
@@ -59,5 +63,7 @@ CASES = [
     exact(2, reps=2), exact(0, reps=2, probes=2), exact(0, n_labels=2, k=2),
     pruned(0, 2, 2), pruned(1, 1, 2), pruned(2, 5, 1), pruned(0, 2, 3, probes=2), pruned(0, 1, 2, k=8),
     *(shortlist(how) for how in range(3)),
+    *(Case("check_labels", lambda rng, bad=bad: (np.array([3, bad, -1], np.int32), -1, 9, np.zeros(1, np.int64)), reference=outside)
+      for bad in (-2, 8, 9)),
     Case("rescale", lambda rng: (logits(rng, 1, 1, 9)[0, 0], np.float32(0.3), np.float32(-1.0)), reference=scaled, rtol=1e-6, atol=1e-6),
 ]

@@ -36,6 +36,19 @@ def products(rng):
     return indptr, indices, normal(rng, 11, 5), normal(rng, 9, 5), np.full(indices.size, np.nan, np.float32)
 
 
+def outside(ids, n_rows, bad):
+    bad[0] |= int((ids < 0).any() or (ids >= n_rows).any())
+
+
+def multiplied(values, factor, out):
+    out[:] = values * factor
+
+
+def shares(indptr, mean, out):
+    lengths = np.diff(indptr)
+    out[:] = np.repeat(1 / np.maximum(lengths, 1), lengths) if mean else 1
+
+
 CASES = [
     Case("feature_ids", lambda rng: (words(rng, 9, 3), np.array([0, 2, 2, 1]), words(rng, 4), 1000, np.full((9, 4), -7, np.int32))),
     Case("codes", lambda rng: (words(rng, 9), words(rng, 6), np.full((9, 6), np.nan, np.float32))),
@@ -44,5 +57,9 @@ CASES = [
     Case("turn", turn),
     Case("turn", lambda rng: turn(rng, 2**31 - 1)),
     Case("turn", nothing),
+    *(Case("check_ids", lambda rng, bad=bad: (np.array([3, bad, 5]), 9, np.zeros(1, np.int64)), reference=outside) for bad in (-1, 8, 9)),
+    Case("multiply", lambda rng: (rng.integers(0, 99, 9), 3, np.full(9, -7)), reference=multiplied),
+    *(Case("shares", lambda rng, mean=mean: (np.array([0, 0, 1, 4, 9]), mean, np.full(9, np.nan, np.float32)), reference=shares)
+      for mean in (False, True)),
     Case("products", products, rtol=1e-5, atol=1e-5),
 ]
