@@ -21,7 +21,7 @@ if importlib.util.find_spec("numba_cuda") is None:
     pytest.skip("needs numba-cuda: pip install 'numba-cuda[cu13]'", allow_module_level=True)
 
 from numba import cuda
-from numba.cuda import dispatcher
+from numba.cuda import compiler, dispatcher
 from numba.cuda.cudadrv import nvvm
 
 from sketchxc._cuda import _target
@@ -61,11 +61,18 @@ def recorded(monkeypatch):
     return found
 
 
-def compiled_for(monkeypatch, kernel, kinds, capability):
-    """PTX of one kernel; kernels that call device functions ask for the device's architecture, and there is none."""
-    pair = tuple(map(int, capability.split(".")))
+def front(monkeypatch, kernel, kinds, capability):
+    """Library of one kernel before any PTX, typed once for all architectures, of which only NVVM's part differs.
+
+    Kernels that call device functions ask for the device's architecture, and there is none."""
+    pair = split(capability)
     monkeypatch.setattr(dispatcher, "get_current_device", lambda: types.SimpleNamespace(compute_capability=pair))
-    return cuda.compile_ptx(kernel.py_func, kinds, cc=pair, fastmath=bool(kernel.targetoptions.get("fastmath")))[0]
+    fastmath = bool(kernel.targetoptions.get("fastmath"))
+    return compiler._compile_pyfunc_with_fixup(kernel.py_func, kinds, device=False, fastmath=fastmath, cc=pair, abi="numba")[0]
+
+
+def split(capability):
+    return tuple(map(int, capability.split(".")))
 
 
 def test_every_kernel_compiles(monkeypatch, tmp_path):
@@ -78,9 +85,9 @@ def test_every_kernel_compiles(monkeypatch, tmp_path):
     print(f"\nregisters, bytes of shared memory and of spills by {assembler() or '... no ptxas: pip install nvidia-cuda-nvcc'}")
     print("".join([f"{'kernel':40}", *(f"{'sm ' + capability:>18}" for capability in [oldest, *WANTED[1:]])]))
     for (column, name, kinds), kernel in kernels.items():
-        cells = []
+        cells, library = [], front(monkeypatch, kernel, kinds, oldest)
         for capability in [oldest, *WANTED[1:]]:
-            ptx = compiled_for(monkeypatch, kernel, kinds, capability)
+            ptx = library.get_asm_str(cc=split(capability))
             assert f".target sm_{capability.replace('.', '')}" in ptx
             wrong = forbidden(ptx, name in REMAINDERS, any("float64" in str(kind) for kind in kinds))
             assert not wrong, f"{column}.{name}: {wrong}"
@@ -101,7 +108,7 @@ def test_a_stray_constant_is_found(monkeypatch):
         out[0] = out[1] * 0.1
         out[2] = n % 7
     compiled = types.SimpleNamespace(py_func=kernel, targetoptions={})
-    ptx = compiled_for(monkeypatch, compiled, (numba.float32[::1], numba.int64), "9.0")
+    ptx = front(monkeypatch, compiled, (numba.float32[::1], numba.int64), "9.0").get_asm_str(cc=(9, 0))
     assert forbidden(ptx, True, False) == ".f64"
     assert forbidden("rem.s64", False, True) == "rem." and forbidden("rem.s64", True, True) == ""
 
@@ -110,7 +117,7 @@ def supported(monkeypatch, capability, kernels):
     """Whether the toolkit still has an architecture."""
     (*_, kinds), kernel = next(iter(kernels.items()))
     try:
-        return bool(compiled_for(monkeypatch, kernel, kinds, capability))
+        return bool(front(monkeypatch, kernel, kinds, capability).get_asm_str(cc=split(capability)))
     except Exception as error:
         assert "not supported" in str(error)
         return False
