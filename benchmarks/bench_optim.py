@@ -52,9 +52,14 @@ def steps(rounds, n, d, count, exponent, share):
     copy, dense = 2 * source.nbytes / seconds["copy"] / 1e9, 7 * grads.nbytes / seconds["dense"] / 1e9
     print(f"rows {count} of {n}, d {d}, exponent {exponent}, sketches of {share:.0%}")
     print(f"  copy {spread(copy)} GB/s  Adam {spread(dense)} GB/s  Adam/copy {spread(dense / copy)}")
-    for name in list(states)[1:]:
-        print(f"  {name:<12} {sketchoptim.state_bytes(states[name]) / 1e6:>9.1f} MB of {sketchoptim.state_bytes(states['dense']) / 1e6:.1f}  "
+    for name, state in states.items():
+        print(f"  {name:<12} {sketchoptim.state_bytes(state) / 1e6:>9.1f} MB of {sketchoptim.state_bytes(states['dense']) / 1e6:.1f}  "
               f"time over Adam's {spread(seconds[name] / seconds['dense'])}", flush=True)
+
+
+def sketched(**more):
+    """Function (opt, shape) that makes the state."""
+    return lambda opt, shape: sketchoptim.sketched_slots(opt, shape, **more)
 
 
 def train(train_path, test_path, *, reps, buckets, hidden, passes, limit, lr, batch, shares):
@@ -72,13 +77,10 @@ def train(train_path, test_path, *, reps, buckets, hidden, passes, limit, lr, ba
     adam, plain = optim.adam(lr), optim.rmsprop(lr, b2=0.999, corrected=True)
     makes = [("Adam", adam, optim.slots)]
     for share in shares:
-        makes += [(f"CS-V {share:.0%}", adam, lambda opt, shape, share=share: sketchoptim.sketched_slots(opt, shape, share=share,
-                                                                                                      exact_m=True)),
-                  (f"CS-MV {share:.0%}", adam, lambda opt, shape, share=share: sketchoptim.sketched_slots(opt, shape, share=share))]
-    makes += [("CS-V cell 20%", adam, lambda opt, shape: sketchoptim.sketched_slots(opt, shape, share=0.2, exact_m=True, kind="cell")),
-              ("CS-V batch 20%", adam, lambda opt, shape: sketchoptim.sketched_slots(opt, shape, share=0.2, exact_m=True, kind="batch")),
-              ("rank-1", adam, sketchoptim.rank_one_slots), ("b1=0", plain, optim.slots),
-              ("b1=0, CS-V 1%", plain, lambda opt, shape: sketchoptim.sketched_slots(opt, shape, share=0.01))]
+        makes += [(f"CS-V {share:.0%}", adam, sketched(share=share, exact_m=True)), (f"CS-MV {share:.0%}", adam, sketched(share=share))]
+    makes += [("CS-V cell 20%", adam, sketched(share=0.2, exact_m=True, kind="cell")),
+              ("CS-V batch 20%", adam, sketched(share=0.2, exact_m=True, kind="batch")), ("rank-1", adam, sketchoptim.rank_one_slots),
+              ("b1=0", plain, optim.slots), ("b1=0, CS-V 1%", plain, sketched(share=0.01))]
     for name, opt, make in makes:
         model = shallow.init(x.width, found, hidden=(hidden,), seed=1)
         state = shallow.slots(opt, model)._replace(embed=make(opt, model.embed.shape))
@@ -91,7 +93,7 @@ def train(train_path, test_path, *, reps, buckets, hidden, passes, limit, lr, ba
         ranked, _ = shallow.top_k(model, test_x, 5)
         own, every = sketchoptim.state_bytes(state.embed), sketchoptim.state_bytes(state)
         weights = sketchoptim.state_bytes(model[:6])
-        print(f"{name:<15} first layer {own / 1e6:>7.2f} MB  states {every / 1e6:>7.2f} MB  with weights {(every + weights) / 1e6:>7.2f} MB  "
+        print(f"{name:<15} first layer {own / 1e6:>7.2f} MB  all states {every / 1e6:>7.2f}  with weights {(every + weights) / 1e6:>7.2f}  "
               f"P@1 {100 * metrics.precision_at(ranked, test_y, 1):>6.2f}  P@5 {100 * metrics.precision_at(ranked, test_y, 5):>6.2f}  "
               f"s/pass {spread(np.array(seconds))}", flush=True)
         del model, state

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from . import _batches, _check, _memory, _threads, hashing, mach, modelfile, optim, sparse
+from . import _batches, _check, _memory, _threads, hashing, mach, modelfile, optim, sketchoptim, sparse
 from ._cpu import shallow as _kernels
 from ._scalar.dense import MISH, RELU, TANH
 from .lookup import Lookup
@@ -41,7 +41,7 @@ class Shallow(NamedTuple):
 
 
 class ShallowSlots(NamedTuple):
-    """Optimizer state of a Shallow model: Slots for each of its arrays."""
+    """Optimizer state of a Shallow model: Slots for each of its arrays, for `embed` also what `sketchoptim` makes for its shape."""
     embed: optim.Slots
     embed_bias: optim.Slots
     hidden: optim.Slots
@@ -122,7 +122,7 @@ def train(model, opt, state, x, labels, order, *, batch=256, last_lr=None, rates
     last_lr = last_lr if last_lr is None else _check.real(last_lr, "last_lr", 0)
     rates = optim.check_rates(rates, -(-order.size // batch))
     for field in ShallowSlots._fields:
-        optim.check_slots(opt, getattr(state, field), getattr(model, field).shape, f"state.{field}")
+        sketchoptim.check_slots(opt, getattr(state, field), getattr(model, field).shape, f"state.{field}")
     dropout, seed = _check.real(dropout, "dropout", 0, 1, open_high=True), _check.seed(seed)
     total, done = 0.0, 0
     for part in _batches.chunks(x, order, batch):
@@ -198,7 +198,15 @@ def _train_repetition(model, state, rule, hypers, rows, groups, targets, batch, 
                 slopes = back
             (embed, biases), (embed_slots, bias_slots) = layers[0], moments[0]
             _kernels.descend_bias(rule, hyper, slopes, sums[0], biases, *bias_slots)
-            _kernels.descend_rows(rule, hyper, slopes, *columns, rows.indptr[first], distinct[t], sums[0], embed, *embed_slots)
+            if embed_slots is not None:
+                _kernels.descend_rows(rule, hyper, slopes, *columns, rows.indptr[first], distinct[t], sums[0], embed, *embed_slots)
+                continue
+            features = columns[0][rows.indptr[first]:rows.indptr[first] + distinct[t]]
+            ascending = np.argsort(features)
+            grads = np.empty((distinct[t], embed.shape[1]), np.float32)
+            _kernels.row_gradients(slopes, *columns[1:], rows.indptr[first], ascending, grads)
+            sketchoptim.own_step(rule, hyper, int(state.embed.steps[0]) + t + 1, state.embed, features[ascending].astype(np.int64), grads,
+                                 embed, r)
     return float(loss)
 
 
@@ -247,11 +255,13 @@ def _layers(model, r):
 
 
 def _moments(model, state, r):
-    """For every layer of net r the moments (m, v) of its weights, flat but for the table, and of its biases."""
+    """For every layer of net r the moments (m, v) of its weights, flat but for the table (None if not arrays), and of its biases."""
     out = []
     for weights, biases in _names(model):
         first, second = getattr(state, weights), getattr(state, biases)
-        dense = [moment[r] if weights == "embed" else moment[r].reshape(-1) for moment in first[:2]]
+        dense = None
+        if isinstance(first, optim.Slots):
+            dense = [moment[r] if weights == "embed" else moment[r].reshape(-1) for moment in first[:2]]
         out.append((dense, (second.m[r], second.v[r])))
     return out
 
@@ -318,4 +328,5 @@ def _validate(model):
 modelfile.register(Shallow, _validate, embed=(np.float32, 3), embed_bias=(np.float32, 2), hidden=(np.float32, 3),
                    hidden_bias=(np.float32, 2), weights=(np.float32, 3), biases=(np.float32, 2), lookup=Lookup,
                    feature_seeds=(np.uint64, 1), n_features=int, loss=int, activation=int)
-modelfile.register(ShallowSlots, **dict.fromkeys(ShallowSlots._fields, optim.Slots))
+modelfile.register(ShallowSlots, **{**dict.fromkeys(ShallowSlots._fields, optim.Slots),
+                                    "embed": (optim.Slots, sketchoptim.SketchedSlots, sketchoptim.RankOneSlots)})

@@ -14,7 +14,7 @@ from .sketch import locate
 from .vector import prefetch
 
 SAME, CELL, BATCH = 0, 1, 2  # places in `sketchoptim.KINDS`
-AHEAD = 12  # rows between the request for their memory and their turn
+AHEAD = 4  # rows between the request for their memory and their turn
 
 
 @serial_vector
@@ -138,7 +138,7 @@ def advance(rule, hyper, kind, rows, grads, low, high, weights, m, exact, v, see
     cells, sides, at = np.empty(depth, np.int64), np.empty(depth, np.float32), np.empty(depth, np.int64)
     ones, spare = np.ones(depth, np.float32), np.zeros(size, np.float32)
     at_m, sides_m = (np.empty(1, np.int64), ones[:1]) if exact else (at, sides)
-    olds = np.zeros((rows.size if kind == BATCH else 1, 2, size), np.float32)  # estimates before the step
+    olds = np.zeros((max(1, rows.size) if kind == BATCH else 1, 2, size), np.float32)  # estimates before the step
     news = np.zeros((olds.shape[0], 2, size), np.float32)
     turns, places_m = depth if kind == CELL else 1, 1 if exact else depth
     old_m, old_v, new_m, new_v = olds[0, 0], olds[0, 1], news[0, 0], news[0, 1]
