@@ -1,0 +1,107 @@
+"""Cases of the nets with hidden layers. A grid does all repetitions, a CPU loop one: the references call it for each."""
+import numpy as np
+
+from sketchxc import optim, sparse
+from sketchxc._cpu import shallow
+
+from . import Case
+from .embed import words
+from .lookup import table
+from .mach import OPTIMIZERS, prepared
+from .optim import moments
+from .sparse import csr, normal
+
+# Loops for one net: what the device does for all of them at a time has the arguments of no CPU loop.
+PARTS = {"activate", "embed_rows", "add_bias", "add_bias_activate", "block", "drop", "loss_slopes", "descend_bias", "descend_rows",
+         "row_gradients"}
+REPS, ROWS, UNITS = 2, 3, 5
+
+
+def values(rng):
+    return normal(rng, REPS, ROWS, UNITS)
+
+
+def slopes(kind):
+    return np.full((REPS, ROWS, UNITS if kind else 0), np.nan, np.float32)
+
+
+def each(loop, count):
+    """A CPU loop for one net, called with the parts of the last `count` arguments that belong to each."""
+    def reference(*arguments):
+        for r in range(REPS):
+            loop(*arguments[:-count], *(a[r] for a in arguments[-count:]))
+    return reference
+
+
+def embedded(kind, embed, bias, indptr, indices, x, first, out, own):
+    for r in range(REPS):
+        shallow.embed_rows(kind, embed[r], bias[r], indptr, indices, x, first, out[r], own[r])
+
+
+def dropped(keys, t, layer, limit, scale, rows):
+    for r in range(REPS):
+        shallow.drop(keys[r, t, layer], limit, scale, rows[r])
+
+
+def losses(scores, scale, softmax, labels_ptr, labels, first, low, seeds, own, buckets, out):
+    for r in range(REPS):
+        for i in range(scores.shape[1]):
+            work = (np.zeros(buckets, np.bool_), np.empty(99, np.int64), np.empty(2, np.int64), np.empty(buckets, np.float32),
+                    np.empty(buckets, np.float32))
+            out[first + i, r] = shallow.loss_slopes(scores[r, i:i + 1], scale, softmax, labels_ptr, labels, first + i, low + r, seeds, own,
+                                                    buckets, *work)
+
+
+def loss_case(softmax):
+    def arguments(rng):
+        return (normal(rng, REPS, 2, 4), np.float32(0.5), softmax, np.array([0, 1, 1, 4]), np.array([0, 7, 2, 5], np.int32), 1, 1,
+                np.zeros(3, np.uint64), table(rng, 3, 9, 4), 4, np.zeros((3, REPS), np.float32))
+    return Case("loss_slopes", arguments, rtol=1e-5, atol=1e-5, reference=losses)
+
+
+def bias_steps(rule, hypers, t, back, bias, m, v):
+    for r in range(REPS):
+        shallow.descend_bias(rule, hypers[t], back[r], np.empty_like(bias[r]), bias[r], m[r], v[r])
+
+
+def layer_steps(rule, hypers, t, gradient, weights, m, v):
+    for r in range(REPS):
+        shallow.descend_weights(rule, hypers[t], gradient[r].reshape(-1), weights[r].reshape(-1), m[r].reshape(-1), v[r].reshape(-1))
+
+
+def row_steps(rule, hypers, t, back, distinct, features, ends, members, x, indptr, first, embed, m, v):
+    for r in range(REPS):
+        shallow.descend_rows(rule, hypers[t], back[r], features, ends, members, x, indptr[first], distinct[t], np.empty(UNITS, np.float32),
+                             embed[r], m[r], v[r])
+
+
+def row_case(opt):
+    def arguments(rng):
+        x = sparse.Rows(*csr(rng, 6, 7), 7)
+        return (opt.rule, optim.hyper(opt, 3, 2), 1, values(rng), *prepared(x, 3), x.indptr, 3, normal(rng, REPS, 7, UNITS),
+                *moments(rng, opt, (REPS, 7, UNITS)))
+    return Case("descend_rows", arguments, rtol=1e-5, atol=1e-5, reference=row_steps)
+
+
+def steps(function, reference, opt, *shape):
+    def arguments(rng):
+        given = values(rng) if len(shape) == 2 else normal(rng, *shape)
+        return opt.rule, optim.hyper(opt, 3, 2), 1, given, normal(rng, *shape), *moments(rng, opt, shape)
+    return Case(function, arguments, rtol=1e-5, atol=1e-5, reference=reference)
+
+
+CASES = [
+    *(Case("embed_rows", lambda rng, kind=kind: (kind, normal(rng, REPS, 7, UNITS), normal(rng, REPS, UNITS), *csr(rng, 6, 7), 2,
+                                                 np.full((REPS, ROWS, UNITS), np.nan, np.float32), slopes(kind)),
+           rtol=1e-5, atol=1e-5, reference=embedded) for kind in range(3)),
+    Case("add_bias", lambda rng: (normal(rng, REPS, UNITS), values(rng)), reference=each(shallow.add_bias, 2)),
+    *(Case("add_bias_activate", lambda rng, kind=kind: (kind, normal(rng, REPS, UNITS), values(rng), slopes(kind)), rtol=1e-5, atol=1e-6,
+           reference=each(shallow.add_bias_activate, 3)) for kind in range(3)),
+    *(Case("block", lambda rng, kind=kind: (np.maximum(values(rng), 0), values(rng) if kind else slopes(0), values(rng)),
+           reference=each(shallow.block, 3)) for kind in range(2)),
+    Case("drop", lambda rng: (words(rng, REPS, 2, 2), 1, 0, np.uint64(2**31), np.float32(2.0), values(rng)), reference=dropped),
+    loss_case(False), loss_case(True),
+    *(steps("descend_biases", bias_steps, opt, REPS, UNITS) for opt in OPTIMIZERS),
+    *(steps("descend_layer", layer_steps, opt, REPS, ROWS, UNITS) for opt in OPTIMIZERS),
+    row_case(OPTIMIZERS[0]), row_case(OPTIMIZERS[1]),
+]
