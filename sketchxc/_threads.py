@@ -1,5 +1,7 @@
-"""How many threads run the parallel kernels of a block; their results are the same bits for any number."""
+"""How many threads run the parallel kernels of a block, and Python threads for serial ones; results are the same bits for any number."""
 import contextlib
+import functools
+from concurrent.futures import ThreadPoolExecutor
 
 import numba
 
@@ -31,3 +33,27 @@ def limited(threads):
         yield
     finally:
         numba.set_num_threads(before)
+
+
+def each(threads, work, tasks):
+    """work(*task) of every task, in the order of the tasks, made at most two a thread ahead of the work."""
+    with _blas().limit(limits=1, user_api="blas"):  # one thread a product: the bits of a product depend on their number
+        if threads == 1:
+            return [work(*task) for task in tasks]
+        with ThreadPoolExecutor(threads) as pool:
+            futures = []
+            try:
+                for task in tasks:
+                    if len(futures) >= 2 * threads:
+                        futures[-2 * threads].result()
+                    futures.append(pool.submit(work, *task))
+                return [future.result() for future in futures]
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+
+@functools.cache
+def _blas():
+    """Handle on the thread pools of the libraries that make products of matrices."""
+    from threadpoolctl import ThreadpoolController
+    return ThreadpoolController()

@@ -176,7 +176,8 @@ def matmul(a, b, out, *, a_turned=False, b_turned=False):
         import cupy
         view, product = cupy.asarray, cupy.matmul
     a, b = view(a), view(b)
-    found = product(a.swapaxes(-1, -2) if a_turned else a, b.swapaxes(-1, -2) if b_turned else b, **({} if SIMULATED else {"out": view(out)}))
+    a, b = a.swapaxes(-1, -2) if a_turned else a, b.swapaxes(-1, -2) if b_turned else b
+    found = product(a, b, **({} if SIMULATED else {"out": view(out)}))
     if SIMULATED:
         out.copy_to_device(np.ascontiguousarray(found))
 
