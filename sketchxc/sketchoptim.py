@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from . import _check, _memory, hashing, modelfile, optim
+from . import _check, _memory, _place, hashing, modelfile, optim
 from ._cpu import sketchoptim as _kernels
 from ._threads import one_if
 
@@ -100,8 +100,8 @@ def rank_one_slots(opt, shape):
 
 def state_bytes(state):
     """Bytes of all arrays of a state.  state : NamedTuple, such as Slots, SketchedSlots or RankOneSlots, or one of such.  Returns int."""
-    return sum(field.nbytes if isinstance(field, np.ndarray) else state_bytes(field) for field in state
-               if isinstance(field, (np.ndarray, tuple)))
+    return sum(state_bytes(field) if isinstance(field, tuple) else field.nbytes for field in state
+               if isinstance(field, (np.ndarray, tuple)) or _place.on_device(field))
 
 
 def check_slots(opt, state, shape, name="state"):
@@ -114,20 +114,20 @@ def check_slots(opt, state, shape, name="state"):
     if isinstance(state, RankOneSlots):
         allowed = {"m": [(*lead, n, first)], "rows": [(*lead, n)], "columns": [(*lead, second)]}
     else:
-        depth, width = state.seeds.shape[-1] if state.seeds.ndim else 0, state.v.shape[-2] if state.v.ndim > 2 else 0
+        depth, width = tuple(state.seeds.shape)[-1] if state.seeds.ndim else 0, tuple(state.v.shape)[-2] if state.v.ndim > 2 else 0
         if depth not in (1, 3, 5) or width < 1 or state.kind not in range(len(KINDS)):
             raise ValueError(f"{name} must have a depth of 1, 3 or 5, a width and a kind, not {depth}, {width} and {state.kind}")
         allowed = {"m": [(*lead, depth, width, first)] + [(*lead, n, d)] * (first > 0), "v": [(*lead, depth, width, second)],
                    "seeds": [(*lead, depth)]}
     for field, shapes in allowed.items():
-        if getattr(state, field).shape not in shapes:
+        if tuple(getattr(state, field).shape) not in shapes:
             raise ValueError(f"{name}.{field} must have shape {' or '.join(map(str, shapes))}, not {getattr(state, field).shape}")
 
 
 def step(opt, state, table, rows, grads, *, lr=None):
     """One step of the optimizer on some rows of a table, in place; `optim.step` for every kind of state.
 
-    state : SketchedSlots or RankOneSlots, or what `optim.step` takes.  opt, table, rows, grads, lr : as there.
+    state : SketchedSlots or RankOneSlots, or what `optim.step` takes.  opt, table, rows, grads, lr : as there; on a device, too.
     The rows are taken in ascending order, one after the other, or as a batch; the same bits for any number of threads.
     Raises what `optim.step` raises.
     Example:
@@ -144,11 +144,13 @@ def step(opt, state, table, rows, grads, *, lr=None):
     check_slots(opt, state, table.shape)
     number = int(state.steps[0]) + 1
     hyper = optim.hyper(opt, number, 1, rates=None if lr is None else [lr])[0]
+    kernels = _place.kernels(_kernels, table=table, rows=rows, grads=grads, **{f"state.{name}": array for name, array in zip("mv", state)})
+    hyper = _place.beside(hyper, table)
     if isinstance(state, RankOneSlots):
-        _kernels.rank_one(opt.rule, hyper, rows, grads, table, *state[:3])
+        kernels.rank_one(opt.rule, hyper, rows, grads, table, *state[:3])
     else:
         with one_if(grads.size < _FEW):
-            _kernels.step(opt.rule, hyper, state.kind, rows, grads, max(1, grads.shape[1] // _COLUMNS), table, *_moments(state))
+            kernels.step(opt.rule, hyper, state.kind, rows, grads, max(1, grads.shape[1] // _COLUMNS), table, *_moments(state))
         _clean(state, state.v, number)
     state.steps[0] = number
 
@@ -166,11 +168,15 @@ def own_step(rule, hyper, number, state, rows, grads, table, r):
 def _moments(state):
     """(m, exact, v, seeds) as the kernels take them."""
     exact = state.m.ndim < state.v.ndim
-    return state.m[None] if exact else state.m, exact, state.v, state.seeds
+    return state.m.reshape(1, *state.m.shape) if exact else state.m, exact, state.v, state.seeds
 
 
 def _clean(state, v, number):
-    if state.period and number % state.period == 0:
+    if not state.period or number % state.period:
+        return
+    if _place.on_device(v):
+        _place.kernels(_kernels, v=v).scale(v.reshape(v.size), np.float32(state.factor))
+    else:
         v *= np.float32(state.factor)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import sketchxc
-from sketchxc import _place, families, hashing, rowsketch, sketch, to_device, to_host
+from sketchxc import _place, families, hashing, optim, rowsketch, sketch, sketchoptim, to_device, to_host
 from twins import small_grids  # noqa: F401
 
 simulated = pytest.mark.skipif(not (numba.config.ENABLE_CUDASIM and numba.config.DISABLE_JIT),
@@ -185,6 +185,26 @@ def test_row_sketches(signed):
         rowsketch.row_estimate(there[0], seeds, there[2], signed=signed)
     with pytest.raises(TypeError, match="table must be a float32 array"):
         rowsketch.row_add(there[1], *there[1:], signed=signed)
+
+
+@simulated
+@grids
+@pytest.mark.parametrize("make, options", [
+    (sketchoptim.sketched_slots, {"width": 3, "kind": "same", "factor": 0.5, "period": 2}), (sketchoptim.rank_one_slots, {}),
+    (sketchoptim.sketched_slots, {"width": 3, "kind": "batch", "exact_m": True})])
+def test_small_optimizer_states(make, options):
+    opt, rng = optim.adam(0.1), np.random.default_rng(0)
+    state, table = make(opt, (8, 3), **options), rng.normal(size=(8, 3)).astype(np.float32)
+    own, other = to_device((state, table))
+    assert sketchoptim.state_bytes(own) == sketchoptim.state_bytes(state)
+    for rows in ([1, 4, 5], [0, 4]):
+        rows, grads = np.array(rows), rng.normal(size=(len(rows), 3)).astype(np.float32)
+        sketchoptim.step(opt, state, table, rows, grads)
+        sketchoptim.step(opt, own, other, *to_device((rows, grads)))
+    for a, b in zip((*state, table), to_host((*own, other))):
+        np.testing.assert_allclose(b, a, rtol=1e-4, atol=1e-6)
+    with pytest.raises(TypeError, match="table is on the device and state.m on the host"):
+        sketchoptim.step(opt, state, other, *to_device((rows, grads)))
 
 
 @simulated
