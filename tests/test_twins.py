@@ -23,7 +23,7 @@ HOST_ONLY = {"vector": "steps for the vector registers of a CPU", "files": "byte
              "count": "tables that grow", "batches": "draws on the host, whose results are moved", "heavy": "one key after the other",
              "sessions": "one event after the other", "crosses": "pairs of columns, prepared on the host",
              "partition": "learned once, on the host", "neighbours": "an index in lists", "minhash": "prepared on the host",
-             "votes": "counting tables that grow"}
+             "votes": "counting tables that grow", "density": "counts of points, made on the host"}
 # Columns whose twins are still to be written.
 NOT_YET = {"dense", "rerank", "packed"}
 
