@@ -97,8 +97,8 @@ def slots(opt, model):
     return ShallowSlots(*(optim.slots(opt, getattr(model, name).shape) for name in ShallowSlots._fields))
 
 
-def train(model, opt, state, x, labels, order, *, batch=256, last_lr=None, rates=None, dropout=0.0, seed=0, threads=None,
-          check=True):
+def train(model, opt, state, x, labels, order, *, batch=256, last_lr=None, rates=None, dropout=0.0, seed=0, gates=None,
+          threads=None, check=True):
     """One pass of mini-batch training over the rows `order`, in place; the same bits for any number of threads.
 
     opt : Optimizer; only table rows of columns that occur in a batch take its step.  state : ShallowSlots.
@@ -108,6 +108,7 @@ def train(model, opt, state, x, labels, order, *, batch=256, last_lr=None, rates
     rates : floats, the rate of each step of the pass, as `schedules` makes them, in place of opt.lr and last_lr.
     dropout : float, share of the hidden values that are left out of a step, while the others are divided by the share that stays.
     seed : int, of those choices; they depend on it, the number of the step, the place in the batch and the repetition, on nothing else.
+    gates : None, or `growth.Gates`, of which closed units give zero; their scores learn in place.
     check : whether the entries of x and labels are looked at; their shapes always are.
     threads : int, repetitions trained at a time; None takes Numba's number of threads. Products of matrices run on one thread each.
     Returns the mean loss of a row: with logistic loss summed over the buckets, in both cases averaged over the repetitions.
@@ -123,6 +124,9 @@ def train(model, opt, state, x, labels, order, *, batch=256, last_lr=None, rates
     rates = optim.check_rates(rates, -(-order.size // batch))
     for field in ShallowSlots._fields:
         sketchoptim.check_slots(opt, getattr(state, field), getattr(model, field).shape, f"state.{field}")
+    for name, bias in () if gates is None else (("first", model.embed_bias), ("second", model.hidden_bias)):
+        if getattr(gates, name).shape != bias.shape:
+            raise ValueError(f"gates.{name} must have shape {bias.shape}, not {getattr(gates, name).shape}")
     dropout, seed = _check.real(dropout, "dropout", 0, 1, open_high=True), _check.seed(seed)
     total, done = 0.0, 0
     for part in _batches.chunks(x, order, batch):
@@ -133,7 +137,7 @@ def train(model, opt, state, x, labels, order, *, batch=256, last_lr=None, rates
         done += part.size
         shared = None if model.feature_seeds.size else _batches.group(rows, batch)
         coins = _coins(model, dropout, seed, before, steps) if dropout else None
-        tasks = ((model, state, opt.rule, hypers, seen, shared or _batches.group(seen, batch), targets, batch, r, coins)
+        tasks = ((model, state, opt.rule, hypers, seen, shared or _batches.group(seen, batch), targets, batch, r, coins, gates)
                  for r, seen in _each(model, rows))
         total += sum(_in_threads(threads, _train_repetition, tasks))
         for one in state:
@@ -162,7 +166,7 @@ def top_k(model, x, k, *, how="logit", top=None, least=2, memory=1 << 28):
     return mach.decode_blocks(model, mach._check_features(model, x), bucket_scores, k, how=how, top=top, least=least, memory=memory)
 
 
-def _train_repetition(model, state, rule, hypers, rows, groups, targets, batch, r, coins):
+def _train_repetition(model, state, rule, hypers, rows, groups, targets, batch, r, coins, gates):
     """Train net r on prepared rows, batch after batch; returns the sum of the losses. Calls serial kernels only."""
     lookup, n = model.lookup, rows.indptr.size - 1
     distinct, *columns = groups
@@ -171,6 +175,7 @@ def _train_repetition(model, state, rule, hypers, rows, groups, targets, batch, 
     outputs = [np.empty((size, biases.size), np.float32) for _, biases in layers]  # values of each layer; scores, then slopes, of the last
     backs = [np.empty_like(hidden) for hidden in outputs[:-1]]  # slopes of the hidden layers
     activated = [_slopes(model, hidden) for hidden in outputs[:-1]]
+    used = layers if gates is None else [layers[0], *((np.empty_like(weights), biases) for weights, biases in layers[1:])]
     gradients = [np.empty_like(weights) for weights, _ in layers[1:]]
     sums = [np.empty_like(biases) for _, biases in layers]
     most = lookup.probes * int(np.diff(np.append(targets.indptr[:-1:batch], targets.indptr[-1])).max(initial=0))
@@ -182,14 +187,18 @@ def _train_repetition(model, state, rule, hypers, rows, groups, targets, batch, 
             values = [output[:n - first] for output in outputs]
             within = [own[:n - first] for own in activated]
             drops = None if coins is None else [(key, *coins[1:]) for key in coins[0][r, t]]
-            slopes = _forward(model.activation, layers, rows, first, values, within, drops)
+            for own, (weights, _), (opened, _) in () if gates is None else zip(gates, layers[1:], used[1:]):
+                _kernels.open_units(own[r], weights, opened)
+            slopes = _forward(model.activation, used, rows, first, values, within, drops)
             loss += _kernels.loss_slopes(slopes, np.float32(1.0 / slopes.shape[0]), model.loss == 1, targets.indptr, targets.indices,
                                          first, r, lookup.seeds, lookup.table, lookup.buckets, *work)
             for i in range(len(layers) - 1, 0, -1):
                 below, (weights, biases), (weight_slots, bias_slots) = values[i - 1], layers[i], moments[i]
                 back, gradient = backs[i - 1][:n - first], gradients[i - 1]
                 np.matmul(below.T, slopes, out=gradient)
-                np.matmul(slopes, weights.T, out=back)
+                np.matmul(slopes, used[i][0].T, out=back)
+                if gates is not None:
+                    _kernels.learn_gates(gates[i - 1][r], np.float32(gates.rate), gates.prices[i - 1], weights, gradient)
                 _kernels.descend_weights(rule, hyper, gradient.reshape(-1), weights.reshape(-1), *weight_slots)
                 _kernels.descend_bias(rule, hyper, slopes, sums[i], biases, *bias_slots)
                 if drops:

@@ -119,12 +119,12 @@ def test_masks_match_the_naive_twin(seed, step, rate):
 
 
 def test_masks_are_of_their_share():
-    """Of 40000 fixed coins each; and neither steps nor seeds share them."""
-    masks = [dense.dropout_mask((200, 200), 0.25, seed=seed, step=step) for seed, step in ((0, 0), (0, 1), (1, 0), (1, 1))]
-    assert all(abs(mask.mean() - 0.75) < 0.01 for mask in masks)
-    assert all(abs((a == b).mean() - 0.625) < 0.01 for i, a in enumerate(masks) for b in masks[:i])
+    """Of 10000 fixed coins each; and neither steps nor seeds share them."""
+    masks = [dense.dropout_mask((100, 100), 0.25, seed=seed, step=step) for seed, step in ((0, 0), (0, 1), (1, 0), (1, 1))]
+    assert all(abs(mask.mean() - 0.75) < 0.02 for mask in masks)
+    assert all(abs((a == b).mean() - 0.625) < 0.02 for i, a in enumerate(masks) for b in masks[:i])
     assert dense.dropout_mask(100, 0.0, seed=0, step=0).all() and dense.dropout_mask((0, 3), 0.5, seed=0, step=0).shape == (0, 3)
-    x = np.ones((200, 200), np.float32)
+    x = np.ones((100, 100), np.float32)
     assert np.array_equal(dense.dropout(x, 0.25, seed=0, step=1), masks[1] * np.float32(1 / 0.75))
 
 

@@ -117,6 +117,7 @@ def test_a_number_that_is_none_passes_the_layers(activation):
     assert np.isnan(trained(model, optim.sgd(), x, y, np.arange(9))[2])
 
 
+@pytest.mark.compiled
 @SMOOTH
 def test_exclusive_or_is_learnt(activation):
     bits = np.arange(8)[:, None] >> np.arange(3) & 1

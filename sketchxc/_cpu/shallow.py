@@ -4,8 +4,9 @@ None of them is a parallel region, because several Python threads run them at th
 """
 import numpy as np
 
-from .._jit import serial, serial_vector
+from .._jit import serial, serial_fast, serial_vector
 from .._scalar.dense import MISH, TANH, kept, mish, relu, tanh
+from .._scalar.loss import sigmoid
 from .mach import collect_targets, column_sums, combine, logistic_slopes, project, softmax_slopes, subtract_targets
 from .optim import descend, descend_weights
 
@@ -81,6 +82,34 @@ def drop(key, limit, scale, rows):
         row, base = rows[i], np.uint64(i) * width
         for j in range(row.size):
             row[j] = row[j] * scale if kept(key, base + np.uint64(j), limit) else np.float32(0.0)
+
+
+@serial_vector
+def open_units(scores, weights, out):
+    """out = weights that leave hidden units, zero for units whose gate is closed (score not above zero)."""
+    zero = np.float32(0.0)
+    for i in range(scores.size):
+        to, row = out[i], weights[i]
+        for j in range(row.size):
+            to[j] = row[j] if scores[i] > zero else zero
+
+
+@serial_fast
+def learn_gates(scores, rate, price, weights, gradient):
+    """One step of the scores of gates, and gradients of zero for closed ones.
+
+    The slope of a gate is that of its factor, the product of the unit's weights with their gradient, plus that of price * sigmoid(score)."""
+    zero, one = np.float32(0.0), np.float32(1.0)
+    for i in range(scores.size):
+        row, slopes = weights[i], gradient[i]
+        total = zero
+        for j in range(row.size):
+            total += row[j] * slopes[j]
+        if not scores[i] > zero:
+            for j in range(row.size):
+                slopes[j] = zero
+        s = sigmoid(scores[i])
+        scores[i] -= rate * (total + price * s * (one - s))
 
 
 @serial

@@ -13,7 +13,7 @@ from .sparse import csr, normal
 
 # Loops for one net: what the device does for all of them at a time has the arguments of no CPU loop.
 PARTS = {"activate", "embed_rows", "add_bias", "add_bias_activate", "block", "drop", "loss_slopes", "descend_bias", "descend_rows",
-         "row_gradients"}
+         "row_gradients", "open_units", "learn_gates"}
 REPS, ROWS, UNITS = 2, 3, 5
 
 
