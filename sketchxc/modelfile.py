@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from . import _place
 from ._disk import replacing
 
 FORMAT = 1
@@ -53,7 +54,8 @@ def save(path, state, notes=None):
 
     The file appears as a whole or not at all; the old file stays intact until then, and arrays loaded from it stay valid (on Windows an
     old file whose arrays are in use cannot be replaced).
-    path : file name.  state : NamedTuple of a registered class.
+    path : file name.
+    state : NamedTuple of a registered class; arrays on a device are written as those of the host, so files do not tell where one was.
     notes : dict of what JSON can hold (string keys, finite numbers); for people and for tools, `load` does not look at it.
     Raises TypeError for other states and for fields that are not arrays, numbers, strings, None or states; ValueError for fields that do
     not fit their class and notes that JSON cannot hold; OSError if the file cannot be written.
@@ -61,7 +63,7 @@ def save(path, state, notes=None):
     from safetensors import SafetensorError
     from safetensors.numpy import save_file
     arrays = {}
-    tree = _pack(state, "", arrays)
+    tree = _pack(_place.to_host(state), "", arrays)
     try:
         notes = json.loads(json.dumps({} if notes is None else notes, allow_nan=False))
     except (TypeError, ValueError, RecursionError) as error:

@@ -223,6 +223,15 @@ def test_moves():
 
 @simulated
 @grids
+def test_files_do_not_tell_the_place(tmp_path):
+    host = sketchoptim.sketched_slots(optim.adam(), (9, 2), width=4)
+    for name, state in (("a", host), ("b", to_device(host))):
+        sketchxc.save(tmp_path / name, state)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+@simulated
+@grids
 def test_bad_places(monkeypatch):
     keys = to_device(KEYS)
     with pytest.raises(TypeError, match="keys is on the device and seeds on the host: move one"):
