@@ -2,10 +2,15 @@
 
 An array is on the device if it has `__cuda_array_interface__` (CuPy, torch, Numba) or, in Numba's simulator, `copy_to_host`.
 """
+import contextlib
 import functools
 import importlib
 
 import numpy as np
+
+
+class DeviceError(RuntimeError):
+    """No device can be used, or it failed; the message says what to do."""
 
 
 def on_device(value):
@@ -38,14 +43,14 @@ def kernels(module, **arrays):
 
 @functools.cache
 def target():
-    """The module `_cuda._target`, whose import loads numba-cuda.  Raises RuntimeError, with what to do, where no device can be used."""
+    """The module `_cuda._target`, whose import loads numba-cuda.  Raises DeviceError, with what to do, where no device can be used."""
     try:
         found = importlib.import_module("sketchxc._cuda._target")
     except ImportError as error:
-        raise RuntimeError(f"arrays on a device need numba-cuda: pip install 'sketchxc[cuda]' ({error})") from error
+        raise DeviceError(f"arrays on a device need numba-cuda: pip install 'sketchxc[cuda]' ({error})") from error
     wrong = found.problem()
     if wrong:
-        raise RuntimeError(f"{wrong}; arrays on the host need no device")
+        raise DeviceError(f"{wrong}; arrays on the host need no device")
     return found
 
 
@@ -113,7 +118,7 @@ def to_device(state):
 
     Returns the same kind of state.
 
-    Raises MemoryError, before anything is copied, if the device's free memory is too small, RuntimeError where no device can be used,
+    Raises MemoryError, before anything is copied, if the device's free memory is too small, DeviceError where no device can be used,
     TypeError for arrays that no device holds (texts, objects).
     """
     found = target()
@@ -133,6 +138,37 @@ def to_host(state):
     Returns the same kind of state, of NumPy arrays.
     """
     return _moved(state, lambda array: target().download(array), on_device, {})
+
+
+def refill(state, other):
+    """Copy the arrays of `other`, on a device, into those of `state`, the same on the host."""
+    for own, found in zip(_arrays(state), _arrays(other), strict=True):
+        if own is not found:
+            own[...] = to_host(found)
+
+
+@contextlib.contextmanager
+def guarded(name):
+    """DeviceError in place of what the driver and its libraries raise in the block, a training for example, called `name`."""
+    try:
+        yield
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] not in ("numba", "numba_cuda", "cuda", "cupy", "cupy_backends"):
+            raise
+        raise DeviceError(f"{name} failed on the device ({type(error).__name__}: {error}): see `nvidia-smi`, then run it again; it goes on "
+                          "from the last checkpoint where it keeps them") from error
+
+
+@contextlib.contextmanager
+def training(state, device):
+    """For device "cpu" the state itself; for "cuda" a copy on the device, whose arrays are copied into the state's after the block."""
+    if device == "cpu":
+        yield state
+        return
+    own = to_device(state)
+    with guarded("training"):
+        yield own
+        refill(state, own)
 
 
 def _arrays(state):

@@ -7,7 +7,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
-from . import _check, decode, fit, optim, sizing, sparse
+from . import _check, _place, decode, fit, optim, sizing, sparse
 from ._threads import limited
 
 CELLS = 1 << 24  # scores, of buckets or of labels, made at a time: 64 MB
@@ -26,7 +26,8 @@ class _Classifier(ClassifierMixin, BaseEstimator):
         Raises ValueError for input that does not fit, FloatingPointError if the training diverges."""
         with self._threads(), self._progress() as progress:
             x, labels = self._begin(X, y)
-            fit.fit(self.model_, self.plan_, x, labels, state=self._slots, progress=progress and progress(labels.indptr.size - 1))
+            fit.fit(self.model_, self.plan_, x, labels, state=self._slots, progress=progress and progress(labels.indptr.size - 1),
+                    device=self.device)
         return self
 
     def partial_fit(self, X, y, classes=None):
@@ -49,7 +50,8 @@ class _Classifier(ClassifierMixin, BaseEstimator):
             opt = optim.by_name(self.plan_.optimizer, self.plan_.lr)
             n, steps = labels.indptr.size - 1, int(self._slots.weights.steps[0])
             order = np.random.default_rng([self.plan_.seed, steps]).permutation(n)
-            loss = fit.trainer(self.model_).train(self.model_, opt, self._slots, x, labels, order, batch=self.plan_.batch)
+            with _place.training((self.model_, self._slots), _check.choice(self.device, "device", fit.DEVICES)) as (model, state):
+                loss = fit.trainer(model).train(model, opt, state, x, labels, order, batch=self.plan_.batch)
         if not np.isfinite(loss):
             raise FloatingPointError(f"the loss became {loss}: take a lower learning_rate than {self.plan_.lr:g}")
         return self
@@ -88,7 +90,8 @@ class _Classifier(ClassifierMixin, BaseEstimator):
         check_is_fitted(self)
         with self._threads():
             x = self._scaled(self._validated(X))
-            ranked, scores = fit.trainer(self.model_).top_k(self.model_, x, k, how=self._how(), top=top, least=least)
+            model = self._model()
+            ranked, scores = _place.to_host(fit.trainer(model).top_k(model, x, k, how=self._how(), top=top, least=least))
         found = ranked >= 0
         scores = np.where(found, self._separate(scores), 0).astype(np.float32)
         if not as_csr:
@@ -175,14 +178,16 @@ class _Classifier(ClassifierMixin, BaseEstimator):
     def _scores(self, X):
         """Generator of the aggregated scores of all labels, float64 (rows, labels), of one block of rows after the other."""
         x = self._scaled(self._validated(X))
-        model, how, n_labels = self.model_, self._how(), self.classes_.size
+        model, how, n_labels = self._model(), self._how(), self.classes_.size
         block = max(1, CELLS // max(n_labels, model.lookup.reps * model.lookup.buckets))
         for start in range(0, x.indptr.size - 1, block):
             with self._threads():
                 rows = sparse.take(x, np.arange(start, min(start + block, x.indptr.size - 1)))
                 everything = np.tile(np.arange(n_labels, dtype=np.int32), (rows.indptr.size - 1, 1))  # (rows, labels)
                 buckets = fit.trainer(model).bucket_scores(model, rows)
-                scores = decode.shortlist_scores(buckets, model.lookup, everything, how=how, softmax=model.loss == 1).astype(np.float64)
+                scores = decode.shortlist_scores(buckets, model.lookup, _place.beside(everything, model.biases), how=how,
+                                                 softmax=model.loss == 1)
+                scores = _place.to_host(scores).astype(np.float64)
             if how == "unbiased" and model.lookup.buckets > 1:
                 scores = (scores - 1 / model.lookup.buckets) * (model.lookup.buckets / (model.lookup.buckets - 1))
             yield scores
@@ -224,6 +229,18 @@ class _Classifier(ClassifierMixin, BaseEstimator):
         how = getattr(self, "how", "auto")
         return "log" if how == "auto" else _check.choice(how, "how", decode.AGGREGATES)
 
+    def _model(self):
+        """The model where it predicts: itself, or its copy on the device, which is made once after a training."""
+        if self.device == "cpu":
+            return self.model_
+        key = id(self.model_), int(self._slots.weights.steps[0])
+        if getattr(self, "_moved", (None,))[0] != key:
+            self._moved = key, _place.to_device(self.model_)
+        return self._moved[1]
+
+    def __getstate__(self):
+        return {name: value for name, value in super().__getstate__().items() if name != "_moved"}
+
     def _threads(self):
         return limited(None if self.threads is None else _check.integer(self.threads, "threads", 1))
 
@@ -261,11 +278,11 @@ class MACHClassifier(_Classifier):
         call is sparse. Other rows are multiplied by one number, so that their mean squared length is 1 in the first training call, and do
         better with standardised columns.
     budget : int, bytes of parameters and optimizer state.  seed : int.  threads : int, all if None.  verbose : bool, a progress bar on
-        standard error.
+        standard error.  device : str, "cpu" or "cuda", where it trains and predicts; the fitted model is on the host either way.
 
     After `fit`: classes_ (labels,), multilabel_, sparse_output_, normalize_, scale_, n_features_in_, plan_ (sizing.Plan: all settings
     used and the memory of one-vs-all), model_ (Mach or Shallow, see `mach` and `modelfile.save`).
-    Same seed, same model for any number of threads.
+    Same seed, same model for any number of threads; on a device equal to a tolerance.
     Source: Medini et al. 2019, "Extreme classification in log memory".
     Example:
         >>> import numpy as np
@@ -275,7 +292,7 @@ class MACHClassifier(_Classifier):
     """
 
     def __init__(self, reps=None, buckets=None, hidden=(), *, width=None, how="auto", loss=None, optimizer=None, learning_rate=None,
-                 epochs=None, batch_size=None, normalize="auto", budget=None, seed=0, threads=None, verbose=False):
+                 epochs=None, batch_size=None, normalize="auto", budget=None, seed=0, threads=None, verbose=False, device="cpu"):
         self.reps = reps
         self.buckets = buckets
         self.hidden = hidden
@@ -291,6 +308,7 @@ class MACHClassifier(_Classifier):
         self.seed = seed
         self.threads = threads
         self.verbose = verbose
+        self.device = device
 
     def _settings(self):
         return {"kind": "mach", "reps": self.reps, "buckets": self.buckets, "hidden": tuple(self.hidden), "width": self.width,
@@ -311,7 +329,7 @@ class LinearClassifier(_Classifier):
     """
 
     def __init__(self, *, loss=None, optimizer=None, learning_rate=None, epochs=None, batch_size=None, normalize="auto", budget=None,
-                 seed=0, threads=None, verbose=False):
+                 seed=0, threads=None, verbose=False, device="cpu"):
         self.loss = loss
         self.optimizer = optimizer
         self.learning_rate = learning_rate
@@ -322,6 +340,7 @@ class LinearClassifier(_Classifier):
         self.seed = seed
         self.threads = threads
         self.verbose = verbose
+        self.device = device
 
     def _settings(self):
         return {"kind": "linear", "budget": self.budget}

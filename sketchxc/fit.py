@@ -1,8 +1,9 @@
 """Training runs: passes over the data in a seeded random order with a falling learning rate, on a plan's settings."""
 import numpy as np
 
-from . import lookup, mach, optim, sparse
+from . import _check, _place, lookup, mach, optim, sparse
 
+DEVICES = ("cpu", "cuda")
 PIECE = 1 << 19  # nonzeros between two reports of progress
 
 
@@ -21,18 +22,29 @@ def untrained(plan, n_features, n_labels):
     return mach.init(n_features, labels, loss=plan.loss, width=width, seed=plan.seed)
 
 
-def fit(model, plan, x, labels, *, state=None, start=0, keep=None, progress=None):
+def fit(model, plan, x, labels, *, state=None, start=0, keep=None, progress=None, device="cpu"):
     """Train a model in place for plan.epochs passes.
 
     model : Mach or Shallow.  plan : Plan.  x, labels : Rows.  state : optimizer state to go on with; None starts afresh.
     start : int, passes that model and state have behind them (`checkpoint`).  keep : function (passes done, model, state) called after
     every pass.  progress : function (rows done, loss) called after every piece of a pass.
+    device : "cpu", or "cuda": model and state are moved there once, and back when the training is through or fails; what is kept was
+    moved back before.
     Returns the mean loss of the last pass.
-    Raises FloatingPointError when the loss is no longer finite: the learning rate is too high."""
-    module = trainer(model)
+    Raises FloatingPointError when the loss is no longer finite: the learning rate is too high; RuntimeError (`_place.DeviceError`) if no
+    device can be used or it fails, MemoryError if it is too small."""
     opt = optim.by_name(plan.optimizer, plan.lr)
-    state = module.slots(opt, model) if state is None else state
+    state = trainer(model).slots(opt, model) if state is None else state
     x, labels = sparse.rows(x, name="x"), sparse.rows(labels, model.lookup.n_labels, name="labels")
+    there = _check.choice(device, "device", DEVICES) == "cuda"
+    moved = keep and (lambda done, *own: keep(done, *_place.to_host(own))) if there else keep
+    with _place.training((model, state), device) as own:
+        return _passes(own[0], plan, opt, x, labels, own[1], start, moved, progress)
+
+
+def _passes(model, plan, opt, x, labels, state, start, keep, progress):
+    """All passes of `fit`, in place, wherever model and state are."""
+    module = trainer(model)
     n = x.indptr.size - 1
     rng = np.random.default_rng(plan.seed)
     pieces = 1 + x.indices.size // PIECE

@@ -9,7 +9,7 @@ import pytest
 if not (numba.config.ENABLE_CUDASIM and numba.config.DISABLE_JIT):
     pytest.skip("needs NUMBA_ENABLE_CUDASIM=1 NUMBA_DISABLE_JIT=1", allow_module_level=True)
 
-from sketchxc import decode, embed, lookup, mach, optim, sparse, to_device, to_host
+from sketchxc import decode, embed, lookup, mach, optim, shallow, sparse, to_device, to_host
 from sketchxc._cuda import _target
 
 CLOSE = dict(rtol=2e-5, atol=2e-5)
@@ -247,3 +247,42 @@ def test_bad_shortlist():
             decode.shortlist_scores(gone[1], gone[0], to_device(np.array([[0], [bad]], np.int32)))
     with pytest.raises(TypeError, match="lookup on the host"):
         decode.top_k(gone[1], own, 2)
+
+
+@pytest.mark.parametrize("hidden, loss, more", [((3,), "logistic", {}), ((3, 4), "softmax", {"activation": "tanh"}),
+                                                ((3, 2), "logistic", {"width": 5})])
+def test_nets_with_hidden_layers(hidden, loss, more):
+    rng, _, x, labels = problem(9)
+    model = shallow.init(7, lookup.hashed(9, reps=2, buckets=4, seed=3), hidden=hidden, loss=loss, seed=1, **more)
+    opt, dropout = optim.adam(0.1), 0.0 if loss == "softmax" else 0.3
+    state = shallow.slots(opt, model)
+    gone, moments = to_device((model, state))
+    order = rng.permutation(5)
+    wanted = shallow.train(model, opt, state, x, labels, order, batch=3, dropout=dropout)
+    assert shallow.train(gone, opt, moments, x, labels, order, batch=3, dropout=dropout) == pytest.approx(wanted, rel=1e-5)
+    back = to_host((gone, moments))
+    for name in shallow.ShallowSlots._fields:
+        np.testing.assert_allclose(getattr(back[0], name), getattr(model, name), err_msg=name, **CLOSE)
+        for a, b in zip(getattr(back[1], name), getattr(state, name)):
+            np.testing.assert_allclose(a, b, err_msg=name, **CLOSE)
+    found = shallow.bucket_scores(gone, x)
+    assert there(found)
+    np.testing.assert_allclose(to_host(found), shallow.bucket_scores(model, x), **CLOSE)
+    np.testing.assert_array_equal(to_host(shallow.top_k(gone, x, 2)[0]), shallow.top_k(model, x, 2)[0])
+
+
+def test_what_nets_cannot_do_there(monkeypatch):
+    _, _, x, labels = problem(9)
+    model = shallow.init(7, lookup.hashed(9, reps=2, buckets=4, seed=3), hidden=(3,))
+    opt = optim.adam(0.1)
+    state = shallow.slots(opt, model)
+    gone, moments = to_device((model, state))
+    with pytest.raises(TypeError, match="on the device and state.embed on the host"):
+        shallow.train(gone, opt, state, x, labels, [0, 1])
+    with pytest.raises(TypeError, match="x and labels must be on the host"):
+        shallow.train(gone, opt, moments, to_device(x), labels, [0, 1])
+    with pytest.raises(TypeError, match="gates must be None"):
+        shallow._room(gone, moments, 2, object())
+    monkeypatch.setattr(_target, "free_bytes", lambda: 100)
+    with pytest.raises(MemoryError, match="a step must fit the device"):
+        shallow.train(gone, opt, moments, x, labels, [0, 1])

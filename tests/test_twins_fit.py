@@ -1,0 +1,107 @@
+"""Whole trainings on a device, in Numba's simulator: `fit`, the classifiers, the command line; a device that is lost or too small.
+
+Runs with NUMBA_ENABLE_CUDASIM=1 NUMBA_DISABLE_JIT=1.
+"""
+import numba
+import numpy as np
+import pytest
+
+if not (numba.config.ENABLE_CUDASIM and numba.config.DISABLE_JIT):
+    pytest.skip("needs NUMBA_ENABLE_CUDASIM=1 NUMBA_DISABLE_JIT=1", allow_module_level=True)
+
+from sketchxc import _place, fit, modelfile, sizing, sparse
+from sketchxc._cuda import _target
+
+CLOSE = dict(rtol=2e-5, atol=2e-5)
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch):
+    monkeypatch.setattr(_target, "THREADS", 4)
+    monkeypatch.setattr(_target, "BLOCKS", 3)
+
+
+def rows(rng, n=5, width=7):
+    return sparse.rows((rng.normal(size=(n, width)) * (rng.random((n, width)) < 0.5)).astype(np.float32))
+
+
+def planned(rng, **more):
+    x, labels = rows(rng, 6), sparse.rows([[0], [1, 2], [0], [3], [2], [1]], 4)
+    return sizing.plan(6, 7, 4, reps=2, buckets=3, epochs=2, batch=4, seed=1, **more), x, labels
+
+
+@pytest.mark.parametrize("more", [{}, {"hidden": (3,)}])
+def test_a_training_moves_there_and_back(more):
+    plan, x, labels = planned(np.random.default_rng(10), **more)
+    kept, models, losses = [], [], []
+    for device in fit.DEVICES:
+        model = fit.untrained(plan, 7, 4)
+        losses.append(fit.fit(model, plan, x, labels, device=device, keep=lambda *found: kept.append((device, found))))
+        models.append(model)
+    assert losses[1] == pytest.approx(losses[0], rel=1e-5)
+    for a, b in zip(models[1], models[0]):
+        if isinstance(a, np.ndarray):
+            np.testing.assert_allclose(a, b, **CLOSE)
+    assert [found[0] for device, found in kept if device == "cuda"] == [1, 2]
+    assert all(isinstance(array, np.ndarray) for _, found in kept for array in (found[1].weights, found[2].weights.m))
+
+
+def test_a_lost_device(monkeypatch):
+    plan, x, labels = planned(np.random.default_rng(11))
+    model = fit.untrained(plan, 7, 4)
+    before = model.weights.copy()
+
+    class Lost(Exception):
+        __module__ = "numba_cuda.driver"
+
+    def lose(*arguments):
+        raise Lost("700")
+    monkeypatch.setattr(_target, "launch", lose)
+    with pytest.raises(_place.DeviceError, match="training failed on the device .Lost: 700.: see .*checkpoint"):
+        fit.fit(model, plan, x, labels, device="cuda")
+    np.testing.assert_array_equal(model.weights, before)
+    with pytest.raises(ValueError, match="device must be one of cpu, cuda, not 'tpu'"):
+        fit.fit(model, plan, x, labels, device="tpu")
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_classifier(many):
+    pytest.importorskip("sklearn")
+    import pickle
+    from sketchxc import MACHClassifier
+    rng = np.random.default_rng(12)
+    X, y = rng.normal(size=(8, 3)).astype(np.float32), rng.integers(0, 4, 8)
+    y = np.eye(4, dtype=int)[y] if many else y
+    settings = dict(reps=2, buckets=3, epochs=1, batch_size=4)
+    here, gone = MACHClassifier(**settings).fit(X, y), MACHClassifier(device="cuda", **settings).fit(X, y)
+    assert isinstance(gone.model_.weights, np.ndarray)
+    np.testing.assert_allclose(gone.model_.weights, here.model_.weights, **CLOSE)
+    np.testing.assert_array_equal(gone.predict_topk(X[:1], 2)[0], here.predict_topk(X[:1], 2)[0])
+    here.partial_fit(X[:4], y[:4])
+    gone.partial_fit(X[:4], y[:4])
+    np.testing.assert_allclose(gone.model_.weights, here.model_.weights, **CLOSE)
+    np.testing.assert_allclose(gone.predict_proba(X[:1]), here.predict_proba(X[:1]), **CLOSE)
+    assert not hasattr(pickle.loads(pickle.dumps(gone)), "_moved")
+
+
+def test_command_line(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("pandas")
+    pytest.importorskip("safetensors")
+    pytest.importorskip("threadpoolctl")
+    from sketchxc import cli
+    (tmp_path / "train.txt").write_text("".join(f"{i % 3}\tword{i % 3} and word{i % 2}\n" for i in range(8)))
+    train = ["train", str(tmp_path / "train.txt"), "--quiet", "--repetitions", "2", "--buckets", "2", "--epochs", "1", "-o"]
+    assert cli.main([*train, str(tmp_path / "cpu.model")]) == cli.main([*train, str(tmp_path / "cuda.model"), "--device", "cuda"]) == 0
+    models = [modelfile.load(tmp_path / f"{device}.model").model for device in fit.DEVICES]
+    np.testing.assert_allclose(models[1].weights, models[0].weights, **CLOSE)
+    for more, message in ((["--model", "best"], "device 'cuda' goes with kind 'mach' or 'linear'"), ([], "the plan, with its optimizer")):
+        monkeypatch.setattr(_target, "free_bytes", lambda: 10)
+        extra = train[:3] + more if more else train[:-1]
+        assert cli.main([*extra, "--device", "cuda", "-o", str(tmp_path / "x")]) == 1
+        assert message in capsys.readouterr().err
+    monkeypatch.setattr(_target, "problem", lambda: "no CUDA device was found (why)")
+    _place.target.cache_clear()
+    assert cli.main([*train, str(tmp_path / "x"), "--device", "cuda"]) == 1
+    assert "no CUDA device was found (why)" in capsys.readouterr().err
+    _place.target.cache_clear()
+    assert not (tmp_path / "x").exists()
