@@ -168,6 +168,14 @@ def test_columns_do_not_see_each_other():
             assert np.array_equal(own, found[:, cut]) and np.array_equal(part.v, state.v[..., cut])
 
 
+def test_a_step_without_rows_is_counted():
+    opt = MORE["adam"]
+    for state in (*(sketchoptim.sketched_slots(opt, (3, 2), width=4, kind=kind) for kind in KINDS), sketchoptim.rank_one_slots(opt, (3, 2))):
+        table = np.ones((3, 2), np.float32)
+        sketchoptim.step(opt, state, table, [], np.zeros((0, 2)))
+        assert (table == 1).all() and state.steps[0] == 1 and not state.m.any()
+
+
 def test_cleaning():
     opt = MORE["adam"]
     table, grads = np.ones((2, 3), np.float32), np.ones((2, 3))
