@@ -8,7 +8,7 @@ import time
 
 import numpy as np
 
-from . import _jit, count, metrics, modelfile, pipeline, thresholds
+from . import _jit, _place, count, metrics, modelfile, pipeline, thresholds
 from ._disk import replacing
 from .sizing import megabytes
 
@@ -31,7 +31,7 @@ def main(argv=None):
     except KeyboardInterrupt:
         print("sketchxc: interrupted, no output written", file=sys.stderr)
         return 130
-    except (ValueError, OSError, FloatingPointError, MemoryError) as error:
+    except (ValueError, OSError, FloatingPointError, MemoryError, _place.DeviceError) as error:
         print(f"sketchxc: {error or type(error).__name__}", file=sys.stderr)
         return 1
     return 0
@@ -41,6 +41,8 @@ def _train(args):
     folder = os.path.dirname(os.path.abspath(args.output))
     if not args.dry_run and not os.access(folder, os.W_OK):  # said now, not after the training
         raise ValueError(f"{args.output}: the folder cannot be written to")
+    if args.device == "cuda":
+        _place.target()  # said now, not after the data are read
     data, labels, names = pipeline.read(args.train, args.format)
     bar = None
 
@@ -62,15 +64,15 @@ def _train(args):
     given = {name: value for name, value in (
         ("reps", args.repetitions), ("buckets", args.buckets), ("hidden", args.hidden), ("epochs", args.epochs),
         ("lr", args.learning_rate), ("batch", args.batch_size), ("optimizer", args.optimizer)) if value is not None}
-    kind = args.model or ("mach" if given else "best")
+    kind = args.model or ("mach" if given or args.device == "cuda" else "best")
     if given and kind not in ("mach", "linear"):
         raise ValueError(f"--model {kind} chooses its own settings: {', '.join(given)} go with --model mach or linear")
     start = time.perf_counter()
     checkpoints = f"{args.output}.checkpoint"
     classifier, plan, scores = pipeline.train(
-        data, labels, names=names, kind=kind, validation=args.validation, memory=args.memory, seconds=args.time,
-        tail=metrics.PROPENSITY_PRESETS[args.tail] if args.tail else (), seed=args.seed, threads=_threads(args), progress=progress,
-        checkpoints=checkpoints, every=args.checkpoint, report=report, dry_run=args.dry_run, **given)
+        data, labels, names=names, kind=kind, validation=args.validation, characters=args.characters, memory=args.memory,
+        seconds=args.time, tail=metrics.PROPENSITY_PRESETS[args.tail] if args.tail else (), seed=args.seed, threads=_threads(args),
+        device=args.device, progress=progress, checkpoints=checkpoints, every=args.checkpoint, report=report, dry_run=args.dry_run, **given)
     if args.dry_run:
         return
     if bar is not None:
@@ -258,8 +260,12 @@ def _parser():
     verb.add_argument("--batch-size", type=int, metavar="N", help="rows a step (default: 32, 256 with hidden layers)")
     verb.add_argument("--optimizer", choices=("sgd", "momentum", "adagrad", "adam"), metavar="NAME",
                       help="sgd, momentum, adagrad or adam (default: sgd, adam with hidden layers)")
+    verb.add_argument("--characters", choices=("auto", "yes", "no"), default="auto",
+                      help="4-grams of characters beside the words of texts (default: auto, where a trial on held-out rows gains by them)")
     verb.add_argument("--seed", type=int, default=0, metavar="S", help="same seed, same model file (default: 0)")
     verb.add_argument("--threads", type=int, metavar="T", help="default: all")
+    verb.add_argument("--device", choices=("cpu", "cuda"), default="cpu",
+                      help="cuda: mach or linear on a GPU; the model file is for both (default: cpu)")
     verb.add_argument("--memory", type=_size, metavar="BYTES",
                       help="for the model, as 500MB or 4G (default: none; mach and linear: with the optimizer, 2 GiB)")
     verb.add_argument("--time", type=_seconds, metavar="SECONDS", help="for training, by its forecast, as 90 or 10m (default: none)")

@@ -8,7 +8,7 @@ from . import _check, sizing
 SMALL_MACH = 10 << 20  # weights, a byte each, of a linear MACH model that takes part; with fewer than FEWEST buckets it does not
 FEWEST = 32
 MACH_PACE = {"lr": 80.0, "epochs": 6}  # of that part: few steep passes; plain MACH alone wants twice as many, half as steep
-SMALL_INDEX = 16 << 20  # bytes up to which the nearest rows take part: on large sets they add little (.1 point on titles, 1 point on tags)
+SMALL_INDEX = 32 << 20  # bytes up to which the nearest rows take part: on large sets they add little (.1 point on titles, 1 point on tags)
 # kind -> top, keep, threshold, dim, reps: chosen on validation rows of the titles set for accuracy against bytes
 KINDS = {"best": (8, 100, 0.05, 64, 2), "fast": (8, 100, 0.05, 64, 0), "small": (6, 30, 0.084, 32, 1)}
 # kind -> shares of the pairs of features and labels, and of a row's crosses, that the model keeps, as seen on those rows

@@ -47,7 +47,7 @@ def test_small_sets_take_a_linear_model_and_their_rows_along():
     part = recipe.choose(20_000, 20_000, 14_000, nonzeros=400_000).mach
     assert part.reps * part.buckets * 20_000 <= recipe.SMALL_MACH < 2 * part.reps * part.buckets * 20_000
     assert recipe.choose(600_000, 90_000, 30_000, nonzeros=7_000_000).mach is None
-    small, large = (recipe.choose(10**6, 500, 30, nonzeros=nonzeros) for nonzeros in (1 << 21, (1 << 21) + 1))
+    small, large = (recipe.choose(10**6, 500, 30, nonzeros=nonzeros) for nonzeros in (1 << 22, (1 << 22) + 1))
     assert small.neighbours and not large.neighbours and "nearest rows" in str(small)
     assert not recipe.choose(1000, 500, 30, nonzeros=10**4, kind="fast").neighbours
     with pytest.raises(ValueError, match="kind must be one of"):
