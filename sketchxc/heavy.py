@@ -270,6 +270,36 @@ def merge(a, b):
     return out
 
 
+def held(summary):
+    """What a summary holds, in the order of its table or heap.
+
+    summary : MisraGries or SpaceSaving.
+
+    Returns (keys, upper, errors), uint64 (m,) each: the true count of a key is from upper - error to upper.
+    """
+    keys, lower, upper = _held(summary)
+    return keys, upper.view(np.uint64), (upper - lower).view(np.uint64)
+
+
+def restored(kind, capacity, seed, totals, keys, counts, errors):
+    """The summary that holds what `held` gave.
+
+    kind : MisraGries or SpaceSaving.  capacity, seed : ints.  totals : pair of ints, what a key that is not held may have lost, and the
+    total.  keys, counts, errors : uint64 (m,) each, as `held` gave them; they are not checked.
+
+    Returns a summary that goes on as the other one would.
+    """
+    if kind is MisraGries:
+        out = misra_gries(capacity, seed=seed)
+        _kernels.fill(out.table, out.errors, np.uint64(out.seed), keys, counts, errors.view(np.int64))
+    else:
+        out = space_saving(capacity, seed=seed)
+        _kernels.replace(out.nodes, out.slots, out.places, out.totals, np.uint64(out.seed), keys, counts.view(np.int64),
+                         errors.view(np.int64))
+    out.totals[:] = keys.size, *totals
+    return out
+
+
 def _add(summary, keys, counts):
     seed = np.uint64(summary.seed)
     if isinstance(summary, MisraGries):

@@ -43,7 +43,7 @@ def signatures(x, permutations=128, *, seed=0):
     seeds = hashing.seeds(permutations, seed)
     out = np.empty((starts.size - 1, permutations), np.uint32)
     _kernels.signatures(starts, keys, seeds, out)
-    return Signatures(out, int(seed))
+    return Signatures(out, int(_check.seed(seed)))
 
 
 def jaccard(a, b, pairs):
