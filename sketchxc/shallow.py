@@ -2,13 +2,11 @@
 
 Nets share nothing, so every one is trained by a thread of its own, and its bits are the same for any number of threads.
 """
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 
-from . import _batches, _check, _memory, _threads, hashing, mach, modelfile, optim, sketchoptim, sparse
+from . import _batches, _check, _memory, _nets, _place, _threads, hashing, mach, modelfile, optim, sketchoptim, sparse
 from ._cpu import shallow as _kernels
 from ._scalar.dense import MISH, RELU, TANH
 from .lookup import Lookup
@@ -111,6 +109,8 @@ def train(model, opt, state, x, labels, order, *, batch=256, last_lr=None, rates
     gates : None, or `growth.Gates`, of which closed units give zero; their scores learn in place.
     check : whether the entries of x and labels are looked at; their shapes always are.
     threads : int, repetitions trained at a time; None takes Numba's number of threads. Products of matrices run on one thread each.
+    With a model on a device all repetitions are trained at a time; x, labels and order stay on the host, as in `mach.train`, the state of
+    `embed` is Slots, gates are None, products are CuPy's, and results are equal to a tolerance only.
     Returns the mean loss of a row: with logistic loss summed over the buckets, in both cases averaged over the repetitions.
     Raises ValueError if the numbers of rows, features or labels do not fit, or the state is not of this model and optimizer.
     Source: Medini et al. 2019, algorithm 1; several labels of a row in one bucket count once. Dropout: Srivastava et al. 2014."""
@@ -127,6 +127,9 @@ def train(model, opt, state, x, labels, order, *, batch=256, last_lr=None, rates
     for name, bias in () if gates is None else (("first", model.embed_bias), ("second", model.hidden_bias)):
         if getattr(gates, name).shape != bias.shape:
             raise ValueError(f"gates.{name} must have shape {bias.shape}, not {getattr(gates, name).shape}")
+    there = _place.on_device(model.embed)
+    if there:
+        room = _room(model, state, batch, gates)
     dropout, seed = _check.real(dropout, "dropout", 0, 1, open_high=True), _check.seed(seed)
     total, done = 0.0, 0
     for part in _batches.chunks(x, order, batch):
@@ -138,8 +141,8 @@ def train(model, opt, state, x, labels, order, *, batch=256, last_lr=None, rates
         shared = None if model.feature_seeds.size else _batches.group(rows, batch)
         coins = _coins(model, dropout, seed, before, steps) if dropout else None
         tasks = ((model, state, opt.rule, hypers, seen, shared or _batches.group(seen, batch), targets, batch, r, coins, gates)
-                 for r, seen in _each(model, rows))
-        total += sum(_in_threads(threads, _train_repetition, tasks))
+                 for r, seen in (_together(model, rows) if there else _each(model, rows)))
+        total += sum(_nets.train(room, *task[:-1]) for task in tasks) if there else sum(_threads.each(threads, _train_repetition, tasks))
         for one in state:
             one.steps[0] += steps
     return total / (model.lookup.reps * max(1, order.size))
@@ -148,21 +151,27 @@ def train(model, opt, state, x, labels, order, *, batch=256, last_lr=None, rates
 def bucket_scores(model, x, *, check=True):
     """Scores (logits) of every bucket.
 
-    x : Rows (n, n_features).  Returns float32 (reps, n, buckets), the same bits for any number of threads."""
+    x : Rows (n, n_features), as for `mach.bucket_scores`.
+    Returns float32 (reps, n, buckets), where the model is, on the host the same bits for any number of threads."""
     if check:
         x = mach._check_features(model, x)
     n = x.indptr.size - 1
+    if _place.on_device(model.embed):
+        out = _place.empty((model.lookup.reps, n, model.lookup.buckets), np.float32, model.embed)
+        for reps, rows in _together(model, x):
+            _nets.bucket_scores(model, rows, reps, out[slice(*reps)])
+        return out
     out = np.empty((model.lookup.reps, n, model.lookup.buckets), np.float32)  # (reps, n, buckets)
     tasks = ((model, rows, r, start, out[r, start:start + BLOCK]) for r, rows in _each(model, x) for start in range(0, n, BLOCK))
-    _in_threads(_threads.available(), _score_block, tasks)
+    _threads.each(_threads.available(), _score_block, tasks)
     return out
 
 
-def top_k(model, x, k, *, how="logit", top=None, least=2, memory=1 << 28):
+def top_k(model, x, k, *, how="logit", top=None, least=2, memory=None):
     """Best k labels of every row; bucket scores are made and decoded block by block.
 
-    x : Rows (n, n_features).  k : int.  how, top, least : as in `decode.top_k`.  memory : int, bytes that the scores of a block may take.
-    Returns labels int32 (n, k) and scores float32 (n, k), best first, -1 where there are no more candidates."""
+    x, k, how, top, least, memory : as in `mach.top_k`.
+    Returns labels int32 (n, k) and scores float32 (n, k), best first, -1 where there are no more candidates, where the model is."""
     return mach.decode_blocks(model, mach._check_features(model, x), bucket_scores, k, how=how, top=top, least=least, memory=memory)
 
 
@@ -285,33 +294,26 @@ def _each(model, x):
     """Every repetition with the rows as it sees them; hashing has parallel kernels, so it belongs to the calling thread."""
     for r in range(model.lookup.reps):
         if model.feature_seeds.size:
-            yield r, sparse.hash_columns(x, model.embed.shape[1], seed=int(model.feature_seeds[r]), signed=False, check=False)
+            seed = int(_place.to_host(model.feature_seeds)[r])
+            yield r, sparse.hash_columns(x, model.embed.shape[1], seed=seed, signed=False, check=False)
         else:
             yield r, x
 
 
-def _in_threads(threads, work, tasks):
-    """work(*task) of every task, in the order of the tasks, made at most two a thread ahead of the work."""
-    with _blas().limit(limits=1, user_api="blas"):  # one thread a product: the bits of a product depend on their number
-        if threads == 1:
-            return [work(*task) for task in tasks]
-        with ThreadPoolExecutor(threads) as pool:
-            futures = []
-            try:
-                for task in tasks:
-                    if len(futures) >= 2 * threads:
-                        futures[-2 * threads].result()
-                    futures.append(pool.submit(work, *task))
-                return [future.result() for future in futures]
-            finally:
-                pool.shutdown(cancel_futures=True)
+def _together(model, x):
+    """Repetitions (first, last + 1) that see the same rows, with those rows."""
+    if model.feature_seeds.size:
+        return (((r, r + 1), rows) for r, rows in _each(model, x))
+    return [((0, model.lookup.reps), x)]
 
 
-@cache
-def _blas():
-    """Handle on the thread pools of the libraries that make products of matrices."""
-    from threadpoolctl import ThreadpoolController
-    return ThreadpoolController()
+def _room(model, state, batch, gates):
+    """Work space of a pass on a device, of which it is first seen whether it fits."""
+    if gates is not None or not isinstance(state.embed, optim.Slots):
+        raise TypeError("gates must be None and state.embed optim.Slots on a device, not "
+                        f"{type(gates).__name__} and {type(state.embed).__name__}")
+    _place.room(_nets.work_bytes(model, batch) + 64 * _batches.CHUNK, "a step")
+    return _nets.work(model, batch)
 
 
 def _validate(model):

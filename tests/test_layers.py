@@ -26,6 +26,7 @@ SCALARS = ["hashing", "families", "sketch", "files", "loss", "optim", "crosses",
 HELPERS = {"_jit": set(), "_check": {"_place"}, "_disk": set(), "_threads": set(), "_memory": set(),
            "_strings": {"_check", "_place", "_cpu.hashing"},
            "_batches": {"_cpu.batches"}, "_chances": set(), "_sketches": {"_check", "_place", "_cpu.sketch"},
+           "_nets": {"_place", "_cpu.mach", "_cpu.shallow"},
            "_there": {"_check", "_place", "_cpu.embed", "_cpu.optim", "_cpu.sparse"},
            "_place": set()}  # by name, when an array on a device is seen: nothing of CUDA is imported before
 # Loops and scalars that a public module uses besides those of its own name.
@@ -34,7 +35,7 @@ BORROWED = {"count": {"_cpu.hashing"}, "decode": {"_cpu.lookup"}, "partition": {
 # Packages beyond NumPy and the standard library: at the top of which files, and inside functions of which.
 AT_TOP = {"numba": {"_jit", "_threads", "_cuda._target"}, "sklearn": {"estimators"}}
 INSIDE = {"cupy": {"_cuda._target"}, "scipy": {"sparse"}, "pandas": {"frame"}, "safetensors": {"modelfile"}, "sklearn": {"estimators"},
-          "tqdm": {"cli", "demo", "estimators"}, "numba": {"cli"}, "threadpoolctl": {"shallow"}}
+          "tqdm": {"cli", "demo", "estimators"}, "numba": {"cli"}, "threadpoolctl": {"_threads"}}
 HEAVY = ["pandas", "scipy.sparse", "safetensors", "sklearn", "tqdm", "threadpoolctl", "numba.cuda", "cupy"]
 
 
