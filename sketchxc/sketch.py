@@ -4,7 +4,7 @@ A count-min estimate is never below the true count, a count-sketch estimate is r
 of a key is the sum of all counts that were added for it. Integer tables are exact sums: the same bits for any order, any split into batches
 and any number of threads. In float32 tables every addition rounds to 24 bits, and what is said of bounds holds up to that rounding.
 
-`add`, `estimate` and `inner` also take sketches and keys that are on a device (`to_device`).
+All functions but `bounds` also take sketches and keys that are on a device (`to_device`).
 """
 import math
 
@@ -245,13 +245,19 @@ def merge(a, b):
         >>> estimate(merge(a, b), [1, 2])
         array([1, 2])
     """
-    alike(a, b)
-    total = a.total.item() + b.total.item()
-    limit = LIMITS[a.table.dtype]
-    if total > (limit if a.table.dtype.kind == "f" else 2**63 - 1):
+    alike(a, b, device=True)
+    (x, seeds, first), (y, _, second) = fields(a, device=True), fields(b, device=True)
+    total, limit = sum_of(first) + sum_of(second), LIMITS[x.dtype]
+    if total > (limit if x.dtype.kind == "f" else 2**63 - 1):
         raise OverflowError(f"a and b must have a total below the end of its type together, not {total}")
-    table = a.table + b.table if total <= limit else narrow(a.table.astype(np.int64) + b.table, a.table.dtype)
-    return type(a)(table, a.seeds.copy(), np.array([total], a.total.dtype))
+    table = _place.copied(x, x.dtype if total <= limit else np.int64)
+    if _place.on_device(table):
+        _place.kernels(_kernels, a=table).add_table(table.reshape(table.size), y.reshape(y.size))
+    else:
+        table += y
+    table, sums = table if total <= limit else narrow(table, x.dtype), _place.copied(first, first.dtype)
+    _place.assign(sums, total)
+    return type(a)(table, _place.copied(seeds, np.uint64), sums)
 
 
 def scale(sketch, factor):
@@ -268,27 +274,36 @@ def scale(sketch, factor):
         >>> estimate(words, [1, 2])
         array([5, 2])
     """
-    table, _, total = fields(sketch)
+    table, _, total = fields(sketch, device=True)
     low = 0 if type(sketch) is CountMin else None
     whole = isinstance(factor, (int, np.integer))
     real = _check.real(factor, "factor", low)
-    before = total.item()
+    before, there = sum_of(total), _place.on_device(table)
+    kernels = _place.kernels(_kernels, sketch=table)
+    flat = table.reshape(table.size)
     if table.dtype.kind == "f":
         if before * abs(real) > LIMITS[table.dtype]:
             raise OverflowError(f"factor must keep the total below the end of its type, not {before} * {factor}")
-        np.multiply(table, np.float64(real), out=table, casting="same_kind")
-        total[0] = before * abs(real)
+        if there:
+            kernels.multiply(flat, np.float64(real))
+        else:
+            np.multiply(table, np.float64(real), out=table, casting="same_kind")
+        _place.assign(total, before * abs(real))
         return
     if not whole and type(sketch) is CountSketch:
         raise ValueError(f"factor must be an integer for a CountSketch with an integer table, not {factor}")
     factor = int(factor) if whole else real
     above, below = factor.as_integer_ratio()
     after = -(-before * abs(above) // below)  # rounded up, in exact integers
-    largest = max(abs(int(table.min())), abs(int(table.max())))
+    low, high = kernels.extent(flat, np.int64(0))[:2] if there else (table.min(), table.max())
+    largest = max(abs(int(low)), abs(int(high)))
     if after > 2**63 - 1 or largest * abs(above) // below > LIMITS[table.dtype] * (1 if whole else 1 - 1e-9):  # floats round up, too
         raise OverflowError(f"factor must keep the total and the cells below the end of their types, not {factor} for a total of {before}")
-    table[...] = table.astype(np.int64) * (factor if largest else 1) if whole else np.floor(table * factor)
-    total[0] = after
+    if not there:
+        table[...] = table.astype(np.int64) * (factor if largest else 1) if whole else np.floor(table * factor)
+    elif largest:
+        (kernels.multiply if whole else kernels.multiply_down)(flat, np.int64(factor) if whole else np.float64(factor))
+    _place.assign(total, after)
 
 
 def _empty(depth, width, seed, dtype):

@@ -113,6 +113,12 @@ def test_sketches(dtype):
                 assert found.dtype == wanted.dtype
                 np.testing.assert_allclose(found, wanted, rtol=1e-12 if how else 0)
             assert sketch.inner(there, there) == sketch.inner(host, host)
+            host, there = sketch.merge(host, host), sketch.merge(there, there)
+            for factor in (3, 0.3) if make is sketch.count_min or dtype == np.float32 else (3, -2):
+                sketch.scale(host, factor)
+                sketch.scale(there, factor)
+            for a, b in zip(host, to_host(there)):
+                np.testing.assert_array_equal(a, b)
     sketch.add(there, to_device(keys[:0]))
     assert sketch.estimate(there, to_device(keys[:0])).shape == (0,)
 
@@ -146,6 +152,11 @@ def test_sketches_near_the_end_of_int32():
     np.testing.assert_array_equal(to_host(there).table, before.table)
     with pytest.raises(OverflowError, match="keep the total below"):
         sketch.add(there, one, to_device(np.array([2**63 - 1])))
+    for a in (there, before):
+        with pytest.raises(OverflowError, match="every cell within 2147483647"):
+            sketch.merge(a, a)
+        with pytest.raises(OverflowError, match="factor must keep"):
+            sketch.scale(a, 2)
     with pytest.raises(OverflowError, match="product is below"):
         big = to_device(sketch.CountMin(host.table, host.seeds, np.array([2**62])))
         sketch.inner(big, big)
@@ -163,7 +174,8 @@ def test_bad_sketches():
             (lambda: sketch.add(there, keys, to_device(KEYS)), ValueError, "counts must not be negative"),
             (lambda: sketch.add(there, to_device(KEYS.reshape(2, 3))), ValueError, "1 axis"),
             (lambda: sketch.inner(there, host), TypeError, "a is on the device and b on the host"),
-            (lambda: sketch.merge(there, there), TypeError, "sketch must be on the host here"),
+            (lambda: sketch.bounds(there, keys, 0.1), TypeError, "sketch must be on the host here"),
+            (lambda: sketch.merge(there, host), TypeError, "a is on the device and b on the host"),
             (lambda: sketch.add(sketch.CountMin(there.table, host.seeds, host.total), keys), TypeError, "three NumPy arrays")]:
         with pytest.raises(kind, match=message):
             call()

@@ -2,6 +2,8 @@
 
 Sums of integers are the same bits in any order; those of floats are equal up to rounding.
 """
+import math
+
 import numpy as np
 
 from .._scalar import sketch as _scalar
@@ -267,6 +269,27 @@ def _inner(a, b, zero, parts):
             for c in range(k, a.shape[1], parts.shape[1]):
                 total += (zero + a[d, c]) * (zero + b[d, c])
             parts[d, k] = total
+
+
+@kernel(lambda table, other: table.size)
+def add_table(table, other):
+    """Add another table, both flat; one thread owns each cell. Only the device has this and what follows, the host asks NumPy."""
+    for i in range(cuda.grid(1), table.size, cuda.gridsize(1)):
+        table[i] += other[i]
+
+
+@kernel(lambda table, factor: table.size)
+def multiply(table, factor):
+    """Multiply a flat table; one thread owns each cell."""
+    for i in range(cuda.grid(1), table.size, cuda.gridsize(1)):
+        table[i] = table[i] * factor
+
+
+@kernel(lambda table, factor: table.size)
+def multiply_down(table, factor):
+    """Multiply a flat table of integers by a float and round down; one thread owns each cell."""
+    for i in range(cuda.grid(1), table.size, cuda.gridsize(1)):
+        table[i] = np.int64(math.floor(table[i] * factor))
 
 
 @kernel(lambda table, seeds, rows, values, signed: (values.shape[1], rows.size))

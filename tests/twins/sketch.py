@@ -76,7 +76,22 @@ def rows(rng, depth, columns, k=9):
     return t, words(rng, 5 + depth)[5:], np.arange(k, dtype=np.uint64) % 6
 
 
+def summed(table, other):
+    table += other
+
+
+def multiplied(table, factor):
+    table[:] = np.floor(table * factor) if table.dtype.kind == "i" else table * factor
+
+
 CASES = [
+    *[Case("add_table", lambda rng, dtype=dtype: (table(rng, 1, 13, dtype)[0], table(rng, 1, 13, dtype)[0]), reference=summed)
+      for dtype in (np.int64, np.int32, np.float32)],
+    Case("add_table", lambda rng: (table(rng, 1, 13, np.int64)[0], table(rng, 1, 13, np.int32)[0]), reference=summed),
+    *[Case("multiply", lambda rng, dtype=dtype, factor=factor: (table(rng, 1, 13, dtype, -9)[0], factor), reference=multiplied)
+      for dtype, factor in ((np.int64, np.int64(3)), (np.int32, np.int64(-3)), (np.float32, np.float64(0.3)))],
+    *[Case("multiply_down", lambda rng, dtype=dtype: (table(rng, 1, 13, dtype)[0], 0.3), reference=multiplied)
+      for dtype in (np.int64, np.int32)],
     adds(5, 17, np.int64, False, False), adds(2, 1, np.int64, False, True), adds(3, 17, np.int32, False, True),
     adds(3, 17, np.int64, True, True), adds(7, 5, np.int64, True, False), adds(3, 17, np.float32, True, True),
     Case("add", lambda rng: (*state(rng, 3, 5, np.int64), keys(rng, 0), None, False), reference=lambda *nothing: None),
