@@ -5,7 +5,6 @@ out.
 """
 import argparse
 import collections
-import lzma
 import os
 import subprocess
 import sys
@@ -14,20 +13,18 @@ import time
 
 import numba
 import numpy as np
+from _streams import real_streams
 from _timing import interleaved, machine, spread
 
 from sketchxc import count, heavy
 
 
 def streams(n, data):
-    """(name, int64 keys) of each stream: Zipf-like ones, and the retail baskets where the data folder has them."""
+    """(name, int64 keys) of each stream: Zipf-like ones, and the real ones that the data folder has."""
     rng = np.random.default_rng(0)
     yield "Zipf(1), 1 M keys", (1_000_000 ** rng.random(n)).astype(np.int64)
     yield "Zipf(1), 100 M keys", (100_000_000 ** rng.random(n)).astype(np.int64)
-    retail = os.path.join(data or "none", "fimi", "retail.dat.xz")
-    if os.path.isfile(retail):
-        with lzma.open(retail, "rt") as file:
-            yield "retail baskets", np.array(file.read().split(), np.int64)
+    yield from real_streams(data)
 
 
 def tasks(keys, capacity):
@@ -93,7 +90,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--keys", type=int, default=10_000_000)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--data", default=os.environ.get("SKETCHXC_DATA"), help="folder of the public files (default: SKETCHXC_DATA)")
+    parser.add_argument("--data", default=os.environ.get("SKETCHXC_DATA"), help="folder with fimi/ and words/ (default: SKETCHXC_DATA)")
     parser.add_argument("--smoke", action="store_true", help="small sizes, to see that it runs")
     args = parser.parse_args()
     if args.smoke:

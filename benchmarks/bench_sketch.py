@@ -1,8 +1,10 @@
 """Sketches beside NumPy, datasketches and bounter (where they are installed), interleaved in one process: nanoseconds per key."""
 import argparse
+import os
 import time
 
 import numpy as np
+from _streams import real_streams
 from _timing import interleaved, machine, spread
 
 from sketchxc import hashing, sketch
@@ -54,7 +56,7 @@ def peers(width, keys):
         pass
 
 
-def measure(width, dtype, keys, rounds):
+def measure(width, dtype, keys, rounds, name="Zipf"):
     plain, one, conservative = (sketch.count_min(DEPTH, width, seed=1, dtype=dtype) for _ in range(3))
     signed = sketch.count_sketch(DEPTH, width, seed=1, dtype=dtype)
     baseline, counts = np.zeros_like(plain.table), np.ones(keys.size, np.int64)
@@ -79,7 +81,7 @@ def measure(width, dtype, keys, rounds):
         tasks[f"query, {available()} threads"] = (lambda: sketch.estimate(plain, keys), keys.size)
     tasks.update({name: (call, n) for name, call, n in peers(width, keys)})
     seconds = interleaved({name: call for name, (call, _) in tasks.items()}, rounds)
-    print(f"\ndepth {DEPTH}, width {width:,}, {np.dtype(dtype)}, {keys.size:,} Zipf keys: nanoseconds per key, median (range)")
+    print(f"\ndepth {DEPTH}, width {width:,}, {np.dtype(dtype)}, {keys.size:,} keys, {name}: nanoseconds per key, median (range)")
     for name, (_, n) in tasks.items():
         print(f"{name:34} {spread(seconds[name] / n * 1e9)}")
 
@@ -108,6 +110,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--keys", type=int, default=10_000_000, help="keys of the stream")
     parser.add_argument("--rounds", type=int, default=5, help="timed rounds")
+    parser.add_argument("--data", default=os.environ.get("SKETCHXC_DATA"), help="folder with fimi/ and words/ (default: SKETCHXC_DATA)")
     parser.add_argument("--smoke", action="store_true", help="small sizes, to see that it runs")
     args = parser.parse_args()
     if args.smoke:
@@ -117,6 +120,8 @@ def main():
     for width in (2**16, 2**20):
         for dtype in (np.int64, np.int32):
             measure(width, dtype, keys, args.rounds)
+    for name, real in real_streams(args.data):
+        measure(2**16, np.int64, real[:20_000] if args.smoke else real, args.rounds, name)
     small(50 if not args.smoke else 2)
 
 
