@@ -62,7 +62,7 @@ def sketched(**more):
     return lambda opt, shape: sketchoptim.sketched_slots(opt, shape, **more)
 
 
-def train(train_path, test_path, *, reps, buckets, hidden, passes, limit, lr, batch, shares):
+def train(train_path, test_path, *, reps, buckets, hidden, passes, limit, lr, batch, shares, only):
     """Print a line for every kind of state of the first layer."""
     x, y = files.read_xc(train_path)
     test_x, test_y = files.read_xc(test_path)
@@ -81,8 +81,11 @@ def train(train_path, test_path, *, reps, buckets, hidden, passes, limit, lr, ba
         makes += [(f"CS-V {share:.0%}", adam, sketched(share=share, exact_m=True)), (f"CS-MV {share:.0%}", adam, sketched(share=share))]
     makes += [("rank-1", adam, sketchoptim.rank_one_slots), ("b1=0", plain, optim.slots), ("b1=0, CS-V 1%", plain, sketched(share=0.01)),
               ("CS-V cell 20%", adam, sketched(share=0.2, exact_m=True, kind="cell")),
-              ("CS-V batch 20%", adam, sketched(share=0.2, exact_m=True, kind="batch"))]
+              ("CS-V batch 20%", adam, sketched(share=0.2, exact_m=True, kind="batch")),
+              ("CS-V cleaned 20%", adam, sketched(share=0.2, exact_m=True, factor=0.5, period=125))]
     for name, opt, make in makes:
+        if only and name not in only:
+            continue
         model = shallow.init(x.width, found, hidden=(hidden,), loss="softmax", seed=1)
         state = shallow.slots(opt, model)._replace(embed=make(opt, model.embed.shape))
         rng, seconds, total = np.random.default_rng(0), [], passes * -(-n // batch)
@@ -94,7 +97,7 @@ def train(train_path, test_path, *, reps, buckets, hidden, passes, limit, lr, ba
         ranked, _ = shallow.top_k(model, test_x, 5)
         own, every = sketchoptim.state_bytes(state.embed), sketchoptim.state_bytes(state)
         weights = sketchoptim.state_bytes(model[:6])
-        print(f"{name:<15} first layer {own / 1e6:>7.2f} MB  all states {every / 1e6:>7.2f}  with weights {(every + weights) / 1e6:>7.2f}  "
+        print(f"{name:<16} first layer {own / 1e6:>7.2f} MB  all states {every / 1e6:>7.2f}  with weights {(every + weights) / 1e6:>7.2f}  "
               f"P@1 {100 * metrics.precision_at(ranked, test_y, 1):>6.2f}  P@5 {100 * metrics.precision_at(ranked, test_y, 5):>6.2f}  "
               f"s/pass {spread(np.array(seconds))}", flush=True)
         del model, state
@@ -108,6 +111,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--limit", type=int, default=0, help="rows of TRAIN, and at most 10,000 of TEST; 0 for all")
     parser.add_argument("--passes", type=int, default=3)
+    parser.add_argument("--only", default="", help="names of the states that are trained, separated by commas")
     parser.add_argument("--no-steps", action="store_true", help="only the training")
     chosen = parser.parse_args()
     if len(chosen.paths) not in (0, 2):
@@ -122,7 +126,7 @@ def main():
     if chosen.paths:
         sizes = dict(reps=2, buckets=64, hidden=32) if chosen.smoke else dict(reps=2, buckets=2000, hidden=128)
         train(*chosen.paths, **sizes, passes=chosen.passes, limit=100 if chosen.smoke else chosen.limit, lr=5e-3, batch=256,
-              shares=(0.2, 0.05, 0.01))
+              shares=(0.2, 0.05, 0.01), only=[name for name in chosen.only.split(",") if name])
 
 
 if __name__ == "__main__":
