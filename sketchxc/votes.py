@@ -98,6 +98,43 @@ def decay(counts, factor):
     return Counts(_starts(kept)[counts.indptr], counts.labels[kept], left[kept], feature_rows, label_rows, int(counts.rows * factor))
 
 
+def insert(counts, x, labels, *, check=True):
+    """Counts with further rows, which may hold new features and labels: exactly those of counting all rows together.
+
+    counts : Counts.  x, labels, check : as for `count`.  Returns Counts.
+    Raises ValueError if the numbers of rows differ, and for 2**31 rows or more.
+    Example:
+        >>> once = count(sparse.rows([[0]]), sparse.rows([[0]]))
+        >>> insert(once, sparse.rows([[0, 1]]), sparse.rows([[2]])).label_rows
+        array([1, 0, 1])
+    """
+    return merge(counts, count(x, labels, check=check))
+
+
+def erase(counts, labels):
+    """Counts without some labels, which get no votes any more: exactly those of counting the same rows after the labels were struck out.
+    The other labels keep their numbers, and rows that held only erased ones still count as rows.
+
+    counts : Counts.  labels : integers (n,), or one.  Returns Counts.
+    Raises ValueError for labels that the counts do not know.
+    Example:
+        >>> both = count(sparse.rows([[0, 1]]), sparse.rows([[0, 2]]))
+        >>> erase(both, 2).labels
+        array([0, 0], dtype=int32)
+    """
+    labels = _check.array([labels] if np.ndim(labels) == 0 else labels, "labels", np.int64, 1)
+    n_labels = counts.label_rows.size
+    if labels.size and not 0 <= labels.min() <= labels.max() < n_labels:
+        raise ValueError(f"labels must be between 0 and {n_labels - 1}, not {labels.min()} to {labels.max()}")
+    label_rows = counts.label_rows.copy()
+    label_rows[labels] = 0
+    gone = np.zeros(n_labels, bool)
+    gone[labels] = True
+    kept = ~gone[counts.labels]
+    return counts._replace(indptr=_starts(kept)[counts.indptr], labels=counts.labels[kept], counts=counts.counts[kept],
+                           label_rows=label_rows)
+
+
 def votes(counts, *, feature_power=0.75, label_power=0.2, smoothing=1.5, expected=1.0, keep=100, threshold=0.02):
     """Weights of the labels of every feature.
 

@@ -310,3 +310,29 @@ def test_bad_rows():
             call()
     with pytest.raises(ValueError, match="labels row 1 holds column 5"):
         votes.count(rows, outside)
+
+
+@given(problems(), problems(), st.sets(st.integers(0, 6)))
+def test_inserted_rows_and_erased_labels_count_as_if_it_had_always_been_so(one, more, erased):
+    both = [one[0] + more[0], one[1] + more[1], max(one[2], more[2]), max(one[3], more[3])]
+    found = votes.insert(counted(*one), build(more[0], more[2]), sparse.rows(more[1], more[3]))
+    assert equal(found, counted(*both))
+    erased = [label for label in erased if label < both[3]]
+    struck = counted(both[0], [[label for label in line if label not in erased] for line in both[1]], *both[2:])
+    left = votes.erase(found, np.array(erased, np.int64))
+    assert equal(left, struck) and equal(found, counted(*both))
+    pairs, features, own, n = naive.erase(naive.count(*both[:2]), erased)
+    assert as_dict(left) == pairs and left.rows == n
+    assert left.label_rows.tolist() == [own.get(label, 0) for label in range(both[3])]
+    assert left.feature_rows.tolist() == [features.get(feature, 0) for feature in range(both[2])]
+    if both[3] and left.labels.size:
+        ranked, _ = votes.candidates(votes.votes(left, threshold=0.0, expected=0.0), build(both[0], both[2]), both[3])
+        assert not np.isin(ranked, erased).any()
+
+
+def test_labels_that_cannot_be_erased():
+    counts = votes.count(sparse.rows([[0]]), sparse.rows([[1]]))
+    for wrong in (-1, 2, [0, 2]):
+        with pytest.raises(ValueError, match="labels must be between 0 and 1"):
+            votes.erase(counts, wrong)
+    assert equal(votes.erase(counts, []), counts) and votes.erase(counts, 1).labels.size == 0

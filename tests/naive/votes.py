@@ -22,6 +22,13 @@ def decay(counted, factor):
     return {key: c for key, c in less[0].items() if c}, less[1], less[2], int(n * factor)
 
 
+def erase(counted, labels):
+    """The same without some labels."""
+    both, features, own, n = counted
+    return ({key: c for key, c in both.items() if key[1] not in labels}, features,
+            {label: c for label, c in own.items() if label not in labels}, n)
+
+
 def weights(counted, width, feature_power, label_power, smoothing, expected, keep, threshold):
     """For each feature [(label, weight)], labels ascending, before rounding to 8 bits."""
     both, features, own, n = counted
