@@ -105,7 +105,7 @@ def filled(make, depth, dtype, keys, counts, **options):
 def test_sketches(dtype):
     keys, counts = np.arange(-30, 30) % 25, np.arange(60)
     keys[0] = hashing.seeds(1, 1).view(np.int64)[0]
-    for numbers in (None, counts, counts.astype(np.int16), counts.astype(np.float32) if dtype == np.float32 else counts):
+    for numbers in (None, counts.astype({np.int64: np.int16, np.int32: np.int64, np.float32: np.float32}[dtype])):
         for make, depth in ((sketch.count_min, 2), (sketch.count_sketch, 3), (sketch.count_sketch, 7)):
             host, there = filled(make, depth, dtype, keys, numbers)
             for how in (None, "mean_min") if make is sketch.count_min else (None,):

@@ -21,11 +21,20 @@ def seeds(seed, out):
         out[i] = splitmix64(seed + np.uint64(0x9E3779B97F4A7C15) * np.uint64(i + 1))
 
 
-@kernel(lambda keys, seed, out: keys.size)
+@kernel(lambda keys, seed, out: (keys.size + 3) >> 2)
 def mix(keys, seed, out):
-    """One thread owns each key."""
-    for i in range(cuda.grid(1), keys.size, cuda.gridsize(1)):
+    """One thread owns every so-many-th key, and asks for four before it writes: one at a time leaves too little under way to memory."""
+    i, step = cuda.grid(1), cuda.gridsize(1)
+    while i + 3 * step < keys.size:
+        first, second, third, fourth = keys[i], keys[i + step], keys[i + 2 * step], keys[i + 3 * step]
+        out[i] = mix64(first ^ seed)
+        out[i + step] = mix64(second ^ seed)
+        out[i + 2 * step] = mix64(third ^ seed)
+        out[i + 3 * step] = mix64(fourth ^ seed)
+        i += 4 * step
+    while i < keys.size:
         out[i] = mix64(keys[i] ^ seed)
+        i += step
 
 
 @kernel(lambda bits, seed, out: bits.size)

@@ -31,7 +31,7 @@ def outside(offsets, size, bad):
 
 CASES = [
     Case("seeds", lambda rng: (words(rng, 1)[0], words(rng, 37))),
-    Case("mix", lambda rng: (words(rng, 37), words(rng, 9)[8], words(rng, 37))),
+    *[Case("mix", lambda rng, n=n: (words(rng, n), words(rng, 9)[8], words(rng, n))) for n in (1, 4, 37, 48, 99)],
     Case("mix", lambda rng: (words(rng, 0), np.uint64(1), words(rng, 0))),
     Case("mix_floats", floats),
     Case("buckets", lambda rng: (words(rng, 19), words(rng, 5), 1000, np.full((5, 19), -7, np.int32))),
