@@ -129,7 +129,7 @@ def compact_slots(state, units):
     return _each_moment(state, lambda moment, axes: _cut(moment, axes, _even(units)))
 
 
-def expand(model, units, *, seed, fill=None):
+def expand(model, units, *, seed=0, fill=None):
     """A wider net of the same function: new units take part with weights of zero, and learn because something enters them.
 
     model : Shallow.  units : Units of bool, where the units of the model go in the wider net, as in the call of `compact`.
@@ -159,7 +159,7 @@ def alternating(passes, share, *, period=1):
     """Share of the units in every pass of a run that is pruned and grown in turn, and ends with all units.
 
     passes : int.  share : float in (0, 1], in the pruned passes.  period : int, passes until the next change.  Returns float64 (passes,).
-    Source: the growth-and-prune schedules of Zhang et al. 2021 for recommendation, in our own form.
+    Source: Du et al. 2021, "Alternate model growth and pruning for efficient training of recommendation systems", in our own form.
     Example:
         >>> alternating(5, 0.25, period=2)
         array([1.  , 0.25, 0.25, 1.  , 1.  ])
@@ -169,13 +169,14 @@ def alternating(passes, share, *, period=1):
     return np.where(phases % 2 == 0, 1.0, _check.real(share, "share", 0, 1, open_low=True))
 
 
-def fit(model, opt, state, x, labels, orders, shares, *, lrs=None, seed=0, **more):
+def fit(model, opt, state, x, labels, orders, shares, *, lrs=None, **more):
     """Train for several passes, each with a share of the units.
 
     Before a pass with another share than the last the net grows to all units, and is then pruned to the units of the largest magnitudes.
+    What enters a unit that comes back are the weights it had when it was pruned (measured better than new ones); what leaves it is zero.
     model, opt, state, x, labels : as in `shallow.train`, model and state of all units; they are changed.
     orders : sequence of integers (m,), one for each pass.  shares : floats in (0, 1], share of the units in each pass (at least one unit).
-    lrs : None, or floats (passes + 1,), learning rates between which a pass goes in a straight line.  seed : int, of new weights.
+    lrs : None, or floats (passes + 1,), learning rates between which a pass goes in a straight line.
     more : further arguments of `shallow.train`.
     Returns (Shallow, ShallowSlots, list of the losses, list of the Units of each pass).
     """
@@ -184,13 +185,13 @@ def fit(model, opt, state, x, labels, orders, shares, *, lrs=None, seed=0, **mor
         raise ValueError(f"orders, shares and lrs must be as many as passes, lrs one more, not {len(orders)}, {len(shares)} and "
                          f"{None if lrs is None else len(lrs)}")
     full = Units(*(np.ones(bias.shape, np.bool_) for bias in (model.embed_bias, model.hidden_bias)))
-    units, now, losses, seen = full, 1.0, [], []
+    units, wide, now, losses, seen = full, model, 1.0, [], []
     for i, (order, share) in enumerate(zip(orders, shares)):
         if share != now and now < 1.0:
-            model, state = expand(model, units, seed=seed + i), expand_slots(state, units)
+            model, state = expand(model, units, fill=wide), expand_slots(state, units)
             units = full
         if share != now and share < 1.0:
-            units = best(magnitudes(model), *(max(min(1, own.shape[1]), round(share * own.shape[1])) for own in full))
+            wide, units = model, best(magnitudes(model), *(max(min(1, own.shape[1]), round(share * own.shape[1])) for own in full))
             model, state = compact(model, units), compact_slots(state, units)
         now = share
         rates = {} if lrs is None else {"last_lr": lrs[i + 1]}
@@ -206,7 +207,8 @@ def gates(model, *, rate=0.01, penalty=0.0, nonzeros=1.0, start=0.5):
     model : Shallow.  rate : float, learning rate of the scores.
     penalty : float, of a unit that costs all the multiply-adds of the net; units cost what enters and leaves them.
     nonzeros : float, entries of a row.  start : float above 0, first score.  Returns Gates.
-    Source: dense-to-sparse training of recommenders under drift, in our own form: neuron scores, a global budget by `within`.
+    Source: after the aims of Ye et al. 2020, "Adaptive dense-to-sparse paradigm for pruning online recommendation system with
+    non-stationary data": learned sparsity of each layer and a global budget (`within`); the gates are our own form.
     """
     hidden = [units for units in model.hidden.shape[1:] if units]
     sizes = [_check.real(nonzeros, "nonzeros", 0), *hidden, model.lookup.buckets]

@@ -138,7 +138,7 @@ def test_runs_grow_and_prune(hidden, lrs):
 
     def run(shares):
         own = copied(model)
-        return growth.fit(own, opt, shallow.slots(opt, own), x, labels, orders, shares, lrs=lrs, seed=3, batch=4)
+        return growth.fit(own, opt, shallow.slots(opt, own), x, labels, orders, shares, lrs=lrs, batch=4)
 
     found, state, losses, seen = run([1, 0.5, 0.5, 1])
     wanted, slots = copied(model), None
@@ -146,9 +146,9 @@ def test_runs_grow_and_prune(hidden, lrs):
     for i, order in enumerate(orders):
         if i == 1:
             units = growth.best(growth.magnitudes(wanted), *(round(0.5 * size) for size in (*hidden, 0)[:2]))
-            wanted, slots = growth.compact(wanted, units), growth.compact_slots(slots, units)
+            before, wanted, slots = wanted, growth.compact(wanted, units), growth.compact_slots(slots, units)
         if i == 3:
-            wanted, slots = growth.expand(wanted, units, seed=6), growth.expand_slots(slots, units)
+            wanted, slots = growth.expand(wanted, units, fill=before), growth.expand_slots(slots, units)
         rates = {} if lrs is None else dict(last_lr=lrs[i + 1])
         loss = shallow.train(wanted, opt if lrs is None else opt._replace(lr=lrs[i]), slots, x, labels, order, batch=4, **rates)
         assert losses[i] == loss
@@ -241,29 +241,26 @@ def test_a_penalty_closes_gates_and_a_budget_is_kept(tmp_path):
     same(modelfile.load(tmp_path / "units", expected=growth.Units), units)
 
 
-MODEL, X, Y, _ = problem(0, hidden=(6, 4))
-UNITS = growth.best(growth.magnitudes(MODEL), 3, 2)
-UNEVEN = UNITS._replace(first=np.arange(18).reshape(3, 6) < 7)
-NONE = UNITS._replace(second=np.zeros((3, 4), np.bool_))
-
-
 @pytest.mark.parametrize("call, message", [
-    (lambda: growth.best(growth.magnitudes(MODEL), 0, 2), "first must be between 1 and 6, not 0"),
-    (lambda: growth.best(growth.magnitudes(MODEL), 3, 5), "second must be between 1 and 4, not 5"),
-    (lambda: growth.within(growth.magnitudes(MODEL), 3, 5, 8), "budget must be at least 9 for one unit a layer, not 8"),
-    (lambda: growth.masked(MODEL, growth.magnitudes(MODEL)), r"units.first must be bool \(3, 6\), not float32 \(3, 6\)"),
-    (lambda: growth.compact(MODEL, UNEVEN), "units.first must be bool .* with as many True in each repetition"),
-    (lambda: growth.compact(MODEL, NONE), "units.second must be bool .* and at least one"),
-    (lambda: growth.compact_slots(shallow.slots(optim.adam(), problem(0)[0]), UNITS), "units must be 6 a repetition, not 4"),
-    (lambda: growth.expand(MODEL, UNITS, seed=0), "units must keep 6 and 4 units in 3 repetitions, not 3 and 2 in 3"),
-    (lambda: growth.alternating(4, 0.0), "share must be above 0 and at most 1, not 0.0"),
-    (lambda: growth.alternating(-1, 0.5), "passes must be at least 0, not -1"),
-    (lambda: growth.fit(MODEL, optim.sgd(), shallow.slots(optim.sgd(), MODEL), X, rows_of(Y), [[0]], [1, 1]), "must be as many as passes"),
-    (lambda: growth.fit(MODEL, optim.sgd(), None, X, rows_of(Y), [[0]], [1.5]), "shares must be above 0 and at most 1, not 1.5"),
-    (lambda: growth.gates(MODEL, start=0), "start must be above 0, not 0"),
-    (lambda: growth.gates(MODEL, penalty=-1), "penalty must be at least 0, not -1"),
-    (lambda: trained(MODEL, optim.sgd(), X, Y, [0], gates=growth.gates(problem(0)[0])), r"gates.second must have shape \(3, 4\)"),
+    (lambda m, x, y, u: growth.best(growth.magnitudes(m), 0, 2), "first must be between 1 and 6, not 0"),
+    (lambda m, x, y, u: growth.best(growth.magnitudes(m), 3, 5), "second must be between 1 and 4, not 5"),
+    (lambda m, x, y, u: growth.within(growth.magnitudes(m), 3, 5, 8), "budget must be at least 9 for one unit a layer, not 8"),
+    (lambda m, x, y, u: growth.masked(m, growth.magnitudes(m)), r"units.first must be bool \(3, 6\), not float32 \(3, 6\)"),
+    (lambda m, x, y, u: growth.compact(m, u._replace(first=np.arange(18).reshape(3, 6) < 7)),
+     "units.first must be bool .* as many"),
+    (lambda m, x, y, u: growth.compact(m, u._replace(second=u.second & False)), "units.second must be bool .* and at least one"),
+    (lambda m, x, y, u: growth.compact_slots(shallow.slots(optim.adam(), problem(0)[0]), u), "units must be 6 a repetition, not 4"),
+    (lambda m, x, y, u: growth.expand(m, u, seed=0), "units must keep 6 and 4 units in 3 repetitions, not 3 and 2 in 3"),
+    (lambda m, x, y, u: growth.alternating(4, 0.0), "share must be above 0 and at most 1, not 0.0"),
+    (lambda m, x, y, u: growth.alternating(-1, 0.5), "passes must be at least 0, not -1"),
+    (lambda m, x, y, u: growth.fit(m, optim.sgd(), shallow.slots(optim.sgd(), m), x, rows_of(y), [[0]], [1, 1]), "as many as passes"),
+    (lambda m, x, y, u: growth.fit(m, optim.sgd(), None, x, rows_of(y), [[0]], [1.5]), "shares must be above 0 and at most 1, not 1.5"),
+    (lambda m, x, y, u: growth.gates(m, start=0), "start must be above 0, not 0"),
+    (lambda m, x, y, u: growth.gates(m, penalty=-1), "penalty must be at least 0, not -1"),
+    (lambda m, x, y, u: trained(m, optim.sgd(), x, y, [0], gates=growth.gates(problem(0)[0])), r"gates.second must have shape \(3, 4\)"),
 ])
 def test_bad_input(call, message):
+    model, x, y, _ = problem(0, hidden=(6, 4))
+    units = growth.best(growth.magnitudes(model), 3, 2)
     with pytest.raises(ValueError, match=message):
-        call()
+        call(model, x, y, units)
