@@ -16,13 +16,14 @@ def columns(products, offsets, row, values, first, stop, seed, way, width, codes
     n = stop - first
     for i in range(n):
         codes[i] = seed if way == STEPS else np.uint64(0)
-    for line in range(row * values, row * values + values):
+    for k in range(row * values, row * values + values):
+        line, offset = products[k, first:stop], offsets[k]
         if way == STEPS:
             for i in range(n):
-                codes[i] = take_step(codes[i], step(products[line, first + i], offsets[line]))
+                codes[i] = take_step(codes[i], step(line[i], offset))
         else:
             for i in range(n):
-                codes[i] = take_side(codes[i], products[line, first + i])
+                codes[i] = take_side(codes[i], line[i])
     if way == STEPS:
         for i in range(n):
             out[i] = bucket(codes[i], width)
@@ -44,8 +45,9 @@ def add(counts, products, offsets, seeds, way):
         for first in range(0, n, BLOCK):
             stop = min(first + BLOCK, n)
             columns(products, offsets, d, products.shape[0] // rows, first, stop, seeds[d], way, width, codes, places)
+            row = counts[d]
             for i in range(stop - first):
-                counts[d, places[i]] += 1
+                row[places[i]] += 1
 
 
 @loop
@@ -56,11 +58,12 @@ def sums(counts, products, offsets, seeds, way, out):
     for block in prange((n + BLOCK - 1) // BLOCK):
         first = block * BLOCK
         stop = min(first + BLOCK, n)
+        part = out[first:stop]
         codes, places = np.empty(stop - first, np.uint64), np.empty(stop - first, np.uint32)
-        for i in range(first, stop):
-            out[i] = 0.0
+        for i in range(part.size):
+            part[i] = 0.0
         for d in range(rows):
             columns(products, offsets, d, products.shape[0] // rows, first, stop, seeds[d], way, width, codes, places)
             row = counts[d]
-            for i in range(stop - first):
-                out[first + i] += row[places[i]]
+            for i in range(part.size):
+                part[i] += row[places[i]]

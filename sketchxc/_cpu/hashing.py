@@ -48,8 +48,9 @@ def buckets(keys, seeds, width, out):
         d = task // blocks
         first = (task - d * blocks) * BLOCK
         seed = seeds[d]
-        for i in range(first, min(first + BLOCK, n)):
-            out[d, i] = bucket(mix64(keys[i] ^ seed), width)
+        part, line = keys[first:first + BLOCK], out[d, first:first + BLOCK]  # read from 0 on, which vectorises
+        for i in range(part.size):
+            line[i] = bucket(mix64(part[i] ^ seed), width)
 
 
 @loop
@@ -61,8 +62,9 @@ def signs(keys, seeds, out):
         d = task // blocks
         first = (task - d * blocks) * BLOCK
         seed = seeds[d]
-        for i in range(first, min(first + BLOCK, n)):
-            out[d, i] = side(mix64(keys[i] ^ seed))
+        part, line = keys[first:first + BLOCK], out[d, first:first + BLOCK]
+        for i in range(part.size):
+            line[i] = side(mix64(part[i] ^ seed))
 
 
 @loop
@@ -73,8 +75,9 @@ def official_buckets(labels, width, out):
     for task in prange(out.shape[0] * blocks):
         r = task // blocks
         first = (task - r * blocks) * BLOCK
-        for i in range(first, min(first + BLOCK, n)):
-            out[r, i] = official_bucket(labels[i], r, width)
+        part, line = labels[first:first + BLOCK], out[r, first:first + BLOCK]
+        for i in range(part.size):
+            line[i] = official_bucket(part[i], r, width)
 
 
 @serial

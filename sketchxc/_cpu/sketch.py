@@ -1,6 +1,7 @@
 """Loops of count-min and count-sketch: blocks of keys are hashed first and then taken to one row of the table after the other.
 
-Row by row, because five places in one row wait less for memory than one place in each of five rows.
+Row by row, because five places in one row wait less for memory than one place in each of five rows. Blocks are slices that are read from 0
+on: an index like `first + i` could be negative as far as the compiler knows, which turns vector loads into gathers.
 """
 import numpy as np
 from numba import prange
@@ -16,13 +17,13 @@ COLUMNS = 256  # columns of a row sketch that one thread takes at a time
 
 
 @serial
-def hash_block(row, seed, keys, start, stop, cells):
-    """Cells in `row` of the keys from `start` to `stop`, asked for from memory if the row is large."""
+def hash_block(row, seed, keys, cells):
+    """Cells in `row` of a block of keys, asked for from memory if the row is large."""
     width = row.size
-    for i in range(stop - start):
-        cells[i] = cell(keys[start + i], seed, width)
+    for i in range(keys.size):
+        cells[i] = cell(keys[i], seed, width)
     if width * row.itemsize >= FAR:
-        for i in range(stop - start):
+        for i in range(keys.size):
             prefetch(row, np.int64(cells[i]))
 
 
@@ -31,18 +32,24 @@ def add_row(row, seed, keys, counts, signed, start, stop, cells, weights):
     """Add the counts (None: ones) of the keys from `start` to `stop` to one row, which the caller's thread owns."""
     for first in range(start, stop, BLOCK):
         last = min(first + BLOCK, stop)
-        hash_block(row, seed, keys, first, last, cells)
+        part = keys[first:last]
+        hash_block(row, seed, part, cells)
         if signed:
-            for i in range(last - first):
-                weights[i] = side(keys[first + i], seed) * (1 if counts is None else counts[first + i])
-            for i in range(last - first):
+            for i in range(part.size):
+                weights[i] = side(part[i], seed)
+            if counts is not None:
+                some = counts[first:last]
+                for i in range(some.size):
+                    weights[i] *= some[i]
+            for i in range(part.size):
                 row[cells[i]] += weights[i]
         elif counts is None:
-            for i in range(last - first):
+            for i in range(part.size):
                 row[cells[i]] += 1
         else:
-            for i in range(last - first):
-                row[cells[i]] += counts[first + i]
+            some = counts[first:last]
+            for i in range(some.size):
+                row[cells[i]] += some[i]
 
 
 @serial
@@ -81,7 +88,7 @@ def add_conservative(table, seeds, keys, counts):
     for start in range(0, n, BLOCK // 4):
         stop = min(start + BLOCK // 4, n)
         for d in range(depth):
-            hash_block(table[d], seeds[d], keys, start, stop, cells[d])
+            hash_block(table[d], seeds[d], keys[start:stop], cells[d])
         for i in range(stop - start):
             low = table[0, cells[0, i]]
             for d in range(1, depth):
@@ -94,14 +101,15 @@ def add_conservative(table, seeds, keys, counts):
 @serial
 def read_rows(table, seeds, keys, signed, start, stop, cells, values):
     """Cells of the keys from `start` to `stop` in every row, times their signs if `signed`, into `values` (depth, block)."""
+    part = keys[start:stop]
     for d in range(table.shape[0]):
-        row, line = table[d], values[d]
-        hash_block(row, seeds[d], keys, start, stop, cells)
-        for i in range(stop - start):
+        row, line, seed = table[d], values[d], seeds[d]
+        hash_block(row, seed, part, cells)
+        for i in range(part.size):
             line[i] = row[cells[i]]
         if signed:
-            for i in range(stop - start):
-                line[i] *= side(keys[start + i], seeds[d])
+            for i in range(part.size):
+                line[i] *= side(part[i], seed)
 
 
 @serial
@@ -113,7 +121,7 @@ def low_part(table, seeds, keys, start, stop, out):
         part = out[first:last]
         for d in range(table.shape[0]):
             row = table[d]
-            hash_block(row, seeds[d], keys, first, last, cells)
+            hash_block(row, seeds[d], keys[first:last], cells)
             if d == 0:
                 for i in range(part.size):
                     part[i] = row[cells[i]]
