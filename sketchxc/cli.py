@@ -10,7 +10,7 @@ import numpy as np
 
 from . import _jit, _place, count, metrics, modelfile, pipeline, thresholds
 from ._disk import replacing
-from .sizing import megabytes
+from .sizing import LOOKUPS, megabytes
 
 
 def main(argv=None):
@@ -62,7 +62,7 @@ def _train(args):
     rows = labels.indptr.size - 1
     rows -= int(round(rows * args.validation))
     given = {name: value for name, value in (
-        ("reps", args.repetitions), ("buckets", args.buckets), ("hidden", args.hidden), ("epochs", args.epochs),
+        ("reps", args.repetitions), ("buckets", args.buckets), ("lookup", args.lookup), ("hidden", args.hidden), ("epochs", args.epochs),
         ("lr", args.learning_rate), ("batch", args.batch_size), ("optimizer", args.optimizer)) if value is not None}
     kind = args.model or ("mach" if given or args.device == "cuda" else "best")
     if given and kind not in ("mach", "linear"):
@@ -254,6 +254,9 @@ def _parser():
                            "(default: best, mach where its settings are given)")
     verb.add_argument("--buckets", type=int, metavar="B", help="buckets per repetition (default: by the number of labels)")
     verb.add_argument("--repetitions", type=int, metavar="R", help="independent hashes of the labels (default: by the number of labels)")
+    verb.add_argument("--lookup", choices=LOOKUPS,
+                      help="buckets of labels: hashed; learned: labels move to better ones once; shared: one output, R buckets a label "
+                           "(default: hashed)")
     verb.add_argument("--hidden", type=_hidden, metavar="H[,H]", help="hidden layers (default: none)")
     verb.add_argument("--epochs", type=int, metavar="E", help="passes over the data (default: by its size)")
     verb.add_argument("--learning-rate", type=float, metavar="LR", help="at the start; falls to zero (default: by the optimizer)")

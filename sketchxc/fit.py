@@ -13,8 +13,12 @@ def untrained(plan, n_features, n_labels):
     plan : Plan.  n_features, n_labels : int."""
     if plan.kind == "linear":
         labels = lookup.identity(n_labels)
+    elif plan.lookup == "shared":
+        labels = lookup.shared(n_labels, probes=plan.probes, buckets=plan.buckets, seed=plan.seed)
     else:
         labels = lookup.hashed(n_labels, reps=plan.reps, buckets=plan.buckets, seed=plan.seed)
+        if plan.lookup == "learned":
+            labels = lookup.from_table(lookup.label_buckets(labels), plan.buckets)  # hashed at first; a table can change in place
     width = plan.width or None
     if plan.hidden:
         from . import shallow
@@ -31,8 +35,10 @@ def fit(model, plan, x, labels, *, state=None, start=0, keep=None, progress=None
     device : "cpu", or "cuda": model and state are moved there once, and back when the training is through or fails; what is kept was
     moved back before.
     Returns the mean loss of the last pass.
-    Raises FloatingPointError when the loss is no longer finite: the learning rate is too high; RuntimeError (`_place.DeviceError`) if no
-    device can be used or it fails, MemoryError if it is too small."""
+    Raises ValueError for learned buckets on a device; FloatingPointError when the loss is no longer finite: the learning rate is too
+    high; RuntimeError (`_place.DeviceError`) if no device can be used or it fails, MemoryError if it is too small."""
+    if device == "cuda" and plan.lookup == "learned":
+        raise ValueError("device must be 'cpu' for lookup 'learned', whose labels move on the processor, not 'cuda'")
     opt = optim.by_name(plan.optimizer, plan.lr)
     state = trainer(model).slots(opt, model) if state is None else state
     x, labels = sparse.rows(x, name="x"), sparse.rows(labels, model.lookup.n_labels, name="labels")
@@ -66,6 +72,9 @@ def _passes(model, plan, opt, x, labels, state, start, keep, progress):
             mean += loss * part.size / n
             if progress:
                 progress(part.size, loss)
+        if plan.lookup == "learned" and epoch + 1 == max(1, plan.epochs // 4) < plan.epochs:
+            from . import partition
+            model.lookup.table[...] = partition.repartition(model, x, labels).table
         if keep:
             keep(epoch + 1, model, state)
     return mean

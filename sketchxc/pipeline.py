@@ -267,7 +267,7 @@ def _chosen(encoder, x, labels, rows, settings, *, kind, memory, seconds, tail, 
     if kind not in ("mach", "linear"):
         return recipe.choose(rows, encoder.width, labels.width, label_nonzeros=int(labels.indices.size * rows / n), kind=kind,
                              memory=memory, seconds=seconds, tail=tail, **size)
-    single = bool(np.diff(labels.indptr).max() == 1)
+    single = bool((np.diff(labels.indptr) == 1).all())
     chosen = sizing.plan(rows, encoder.width, labels.width, memory, kind=kind, single=single, **size, **settings)
     if seconds and chosen.seconds > seconds and "epochs" not in settings:
         epochs = max(1, int(chosen.epochs * seconds / chosen.seconds))

@@ -118,12 +118,18 @@ def test_unknown_names_count_as_missed_labels(text, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("options", [(), ("--model", "fast"), ("--model", "mach"), ("--hidden", "8"), ("--optimizer", "adagrad"),
-                                     ("--model", "linear")])
+                                     ("--model", "linear"), ("--lookup", "learned"), ("--lookup", "shared")])
 def test_same_seed_same_bytes_for_any_number_of_threads(xc, tmp_path, options):
     counts = [t for t in (1, 2) if t <= numba.config.NUMBA_NUM_THREADS]
     for t in counts:
         assert run("train", xc[0], "-o", tmp_path / f"model{t}", "--quiet", "--threads", t, "--seed", 7, *options) == 0
     assert len({(tmp_path / f"model{t}").read_bytes() for t in counts}) == 1
+
+
+@pytest.mark.parametrize("truth, loss", [([[0], [1]], "softmax"), ([[0], []], "logistic"), ([[0, 1], [0]], "logistic")])
+def test_one_label_in_every_row_asks_for_softmax(truth, loss):
+    for kind in ("mach", "linear"):
+        assert pipeline.train(sparse.rows([[0], [1]]), sparse.rows(truth, 2), kind=kind, dry_run=True)[1].loss == loss
 
 
 def test_another_seed_gives_another_model(xc, tmp_path):

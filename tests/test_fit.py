@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 
-from sketchxc import fit, linear, lookup, mach, metrics, optim, sizing, sparse
+from sketchxc import fit, linear, lookup, mach, metrics, optim, partition, sizing, sparse
 
 LABELS = 40
 
@@ -28,6 +28,7 @@ def trained(plan, x, labels, **more):
 @pytest.mark.parametrize("more", [
     dict(), dict(kind="linear", reps=None, buckets=None), dict(loss="softmax", lr=4.0), dict(width=60), dict(optimizer="momentum", lr=1.0),
     dict(optimizer="adagrad", lr=0.5), dict(optimizer="adam", lr=0.05), dict(most=3), dict(most=3, kind="linear", reps=None, buckets=None),
+    dict(lookup="learned"), dict(lookup="shared", buckets=96),
 ], ids=str)
 def test_a_planted_set_is_learned(more):
     most = more.get("most", 1)
@@ -49,6 +50,35 @@ def test_untrained_models_are_those_of_the_plan():
     wanted = mach.init(100, lookup.hashed(LABELS, reps=6, buckets=16, seed=5), width=60, seed=5)
     assert model.weights.shape == (60, 96) and model.loss == 0
     assert np.array_equal(model.lookup.seeds, wanted.lookup.seeds) and np.array_equal(model.feature_seeds, wanted.feature_seeds)
+
+
+def test_untrained_models_have_the_lookup_of_the_plan():
+    shared = fit.untrained(settings(lookup="shared", seed=5), 100, LABELS)
+    assert np.array_equal(shared.lookup.table, lookup.shared(LABELS, probes=6, buckets=16, seed=5).table)
+    assert shared.weights.shape == (100, 16)
+    learned = fit.untrained(settings(lookup="learned", seed=5), 100, LABELS)
+    assert np.array_equal(learned.lookup.table, lookup.label_buckets(lookup.hashed(LABELS, reps=6, buckets=16, seed=5)))
+
+
+def test_learned_buckets_move_once_after_a_quarter_of_the_passes():
+    x, labels = planted(30, 3)
+    plan = settings(lookup="learned", epochs=4, batch=8)
+    tables, first = [], []
+
+    def keep(epoch, model, state):
+        tables.append(model.lookup.table.copy())
+        if epoch == 1:
+            first.append(model.weights.copy())
+
+    model, _ = trained(plan, x, labels, keep=keep)
+    hashed = fit.untrained(plan, x.width, LABELS)
+    untouched = hashed._replace(weights=first[0])
+    trained(settings(epochs=4, batch=8), x, labels, keep=lambda epoch, own, state: epoch == 1 and first.append(own.biases.copy()))
+    wanted = partition.repartition(untouched._replace(biases=first[1]), x, labels).table
+    assert np.array_equal(tables[0], wanted) and not np.array_equal(wanted, hashed.lookup.table)
+    assert all(np.array_equal(tables[0], table) for table in tables[1:]) and np.array_equal(model.lookup.table, wanted)
+    model, _ = trained(settings(lookup="learned", epochs=1, batch=8), x, labels)
+    assert np.array_equal(model.lookup.table, hashed.lookup.table)
 
 
 def test_a_run_is_its_passes():
@@ -130,6 +160,8 @@ def test_bad_input():
         fit.fit(model, plan, x._replace(values=np.full_like(x.values, np.nan)), labels)
     with pytest.raises(ValueError, match="optimizer must be one of"):
         fit.fit(model, plan._replace(optimizer="lion"), x, labels)
+    with pytest.raises(ValueError, match="device must be 'cpu' for lookup 'learned'"):
+        fit.fit(model, plan._replace(lookup="learned"), x, labels, device="cuda")
     assert not model.weights.any()
 
 

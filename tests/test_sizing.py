@@ -40,6 +40,16 @@ def test_given_settings_are_kept():
     assert plan.model_bytes == 4 * 3 * ((16 + 1) * 8 + (8 + 1) * 4 + (4 + 1) * 7)
 
 
+def test_a_shared_output_has_as_many_buckets_as_hashing():
+    hashed, learned, own = (sizing.plan(100, 50, 5000, lookup=kind) for kind in sizing.LOOKUPS)
+    assert (own.reps, own.buckets, own.probes, hashed.probes) == (1, hashed.reps * hashed.buckets, 16, 1)
+    assert own.model_bytes == hashed.model_bytes and "one shared output of B=" in str(own) and "16 for each label" in str(own)
+    assert learned == hashed._replace(lookup="learned") and "buckets, learned" in str(learned) and not own.warnings
+    own = sizing.plan(100, 50, 5000, lookup="shared", reps=9, buckets=7)
+    assert (own.reps, own.buckets, own.probes) == (1, 7, 7)
+    assert any("learns no buckets" in text for text in sizing.plan(100, 50, 5000, lookup="learned", epochs=1).warnings)
+
+
 def test_linear_is_one_vs_all():
     plan = sizing.plan(100, 50, 30, kind="linear")
     assert (plan.reps, plan.buckets, plan.model_bytes) == (1, 30, plan.one_vs_all_bytes)
@@ -57,6 +67,8 @@ def test_text_names_sizes_and_warnings():
     (dict(kind="tree"), "kind must be one of"), (dict(optimizer="lion"), "optimizer must be one of"), (dict(loss="hinge"), "loss must be"),
     (dict(lr=-1.0), "lr must be above 0"), (dict(epochs=0), "epochs must be at least 1"), (dict(batch=0), "batch must be at least 1"),
     (dict(budget=1000), "budget allows"), (dict(buckets=0), "buckets must be at least 1"), (dict(reps=0), "reps must be at least 1"),
+    (dict(lookup="tree"), "lookup must be one of"), (dict(lookup="shared", kind="linear"), "lookup must be 'hashed' for kind 'linear'"),
+    (dict(lookup="shared", reps=0), "reps must be at least 1"), (dict(lookup="shared", buckets=0), "buckets must be at least 1"),
     (dict(hidden=(0,)), "hidden must be at least 1")])
 def test_bad_settings_are_named(change, message):
     with pytest.raises(ValueError, match=message):
