@@ -229,13 +229,13 @@ def row_add(table, seeds, rows, values, signed):
         d = task // blocks
         first = (task - d * blocks) * COLUMNS
         for i in range(rows.size):
-            line = table[d, cell(rows[i], seeds[d], width)]
+            line, part = table[d, cell(rows[i], seeds[d], width)][first:first + COLUMNS], values[i][first:first + COLUMNS]
             if signed and side(rows[i], seeds[d]) < 0:
-                for j in range(first, min(first + COLUMNS, columns)):
-                    line[j] -= values[i, j]
+                for j in range(part.size):
+                    line[j] -= part[j]
             else:
-                for j in range(first, min(first + COLUMNS, columns)):
-                    line[j] += values[i, j]
+                for j in range(part.size):
+                    line[j] += part[j]
 
 
 @loop
