@@ -14,7 +14,7 @@ from ._threads import one_if
 
 KINDS = ("same", "cell", "batch")
 _FEW = 1 << 15  # floats below which one thread is faster than two
-_COLUMNS = 64  # that a thread takes at a time, if there are as many
+_COLUMNS = 128  # that a thread takes at a time, if there are as many
 
 
 class SketchedSlots(NamedTuple):

@@ -157,11 +157,11 @@ def test_adam_may_estimate_too_little():
 
 def test_columns_do_not_see_each_other():
     opt = MORE["adam"]
-    steps = drawn(3, 30, 200, 3)
+    steps = drawn(3, 30, 260, 3)
     for kind in KINDS:
-        state, start = sketchoptim.sketched_slots(opt, (30, 200), width=4, kind=kind), np.ones((30, 200), np.float32)
+        state, start = sketchoptim.sketched_slots(opt, (30, 260), width=4, kind=kind), np.ones((30, 260), np.float32)
         found = run(opt, state, start.copy(), steps)
-        for cut in (slice(0, 70), slice(70, 200)):
+        for cut in (slice(0, 70), slice(70, 260)):
             part = state._replace(m=np.zeros((3, 4, cut.stop - cut.start), np.float32), steps=np.zeros(1, np.int64))
             part = part._replace(v=part.m.copy())
             own = run(opt, part, start[:, cut].copy(), [(rows, grads[:, cut]) for rows, grads in steps])
