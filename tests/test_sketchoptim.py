@@ -170,7 +170,8 @@ def test_columns_do_not_see_each_other():
 
 def test_a_step_without_rows_is_counted():
     opt = MORE["adam"]
-    for state in (*(sketchoptim.sketched_slots(opt, (3, 2), width=4, kind=kind) for kind in KINDS), sketchoptim.rank_one_slots(opt, (3, 2))):
+    sketched = [sketchoptim.sketched_slots(opt, (3, 2), width=4, kind=kind) for kind in KINDS]
+    for state in (*sketched, sketchoptim.rank_one_slots(opt, (3, 2))):
         table = np.ones((3, 2), np.float32)
         sketchoptim.step(opt, state, table, [], np.zeros((0, 2)))
         assert (table == 1).all() and state.steps[0] == 1 and not state.m.any()
