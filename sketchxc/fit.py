@@ -43,8 +43,6 @@ def fit(model, plan, x, labels, *, state=None, start=0, keep=None, progress=None
     state = trainer(model).slots(opt, model) if state is None else state
     x, labels = sparse.rows(x, name="x"), sparse.rows(labels, model.lookup.n_labels, name="labels")
     there = _check.choice(device, "device", DEVICES) == "cuda"
-    if there and plan.lookup == "learned":
-        raise ValueError("device 'cuda' goes with hashed and shared lookups: learned buckets are chosen on the processor")
     moved = keep and (lambda done, *own: keep(done, *_place.to_host(own))) if there else keep
     with _place.training((model, state), device) as own:
         return _passes(own[0], plan, opt, x, labels, own[1], start, moved, progress)

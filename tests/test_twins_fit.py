@@ -62,7 +62,7 @@ def test_a_lost_device(monkeypatch):
     np.testing.assert_array_equal(model.weights, before)
     with pytest.raises(ValueError, match="device must be one of cpu, cuda, not 'tpu'"):
         fit.fit(model, plan, x, labels, device="tpu")
-    with pytest.raises(ValueError, match="learned buckets are chosen on the processor"):
+    with pytest.raises(ValueError, match="device must be 'cpu' for lookup 'learned'"):
         fit.fit(model, plan._replace(lookup="learned"), x, labels, device="cuda")
 
 
