@@ -103,7 +103,8 @@ def add(sketch, keys, counts=None, *, conservative=False):
     table, seeds, total = fields(sketch, device=True)
     signed = type(sketch) is CountSketch
     keys = _keys(keys)
-    kernels = _place.kernels(_kernels, sketch=table, keys=keys, counts=counts)
+    host = type(table) is type(keys) is np.ndarray and (counts is None or not _place.on_device(counts))
+    kernels = _kernels if host else _place.kernels(_kernels, sketch=table, keys=keys, counts=counts)
     if conservative and signed:
         raise ValueError("conservative must be False for a CountSketch: its cells hold other keys with either sign")
     if kernels is _kernels and not table.flags.writeable:
@@ -125,7 +126,10 @@ def add(sketch, keys, counts=None, *, conservative=False):
             _place.assign(total, after)
             return
     _add(kernels, table, seeds, keys, counts, signed, conservative)
-    _place.assign(total, after)
+    if host:
+        total[0] = after
+    else:
+        _place.assign(total, after)
 
 
 def estimate(sketch, keys, how=None):
@@ -150,7 +154,8 @@ def estimate(sketch, keys, how=None):
     if how is not None:
         _check.choice(how, "how", ("median",) if signed else ("min", "mean_min"))
     keys = _keys(keys)
-    kernels = _place.kernels(_kernels, sketch=table, keys=keys)
+    host = type(table) is type(keys) is np.ndarray
+    kernels = _kernels if host else _place.kernels(_kernels, sketch=table, keys=keys)
     if how == "mean_min":
         if table.shape[1] == 1:
             raise ValueError('how must be "min" for a sketch of width 1')
@@ -158,8 +163,8 @@ def estimate(sketch, keys, how=None):
         with _threads.one_if(keys.size < _FEW):
             kernels.mean_low(table, seeds, keys, float(sum_of(total)), out)
         return out
-    out = _place.empty(keys.size, table.dtype, keys)  # (n,)
-    if kernels is _kernels and (keys.size < _FEW or _threads.available() == 1):
+    out = np.empty(keys.size, table.dtype) if host else _place.empty(keys.size, table.dtype, keys)  # (n,)
+    if host and (keys.size < _FEW or _threads.available() == 1):
         (_kernels.median_part if signed else _kernels.low_part)(table, seeds, keys, 0, keys.size, out)
     else:
         (kernels.median if signed else kernels.low)(table, seeds, keys, out)
