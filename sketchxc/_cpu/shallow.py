@@ -98,7 +98,8 @@ def open_units(scores, weights, out):
 def learn_gates(scores, rate, price, weights, gradient):
     """One step of the scores of gates, and gradients of zero for closed ones.
 
-    The slope of a gate is that of its factor, the product of the unit's weights with their gradient, plus that of price * sigmoid(score)."""
+    The slope of a gate is that of its factor, the product of the unit's weights with their gradient, plus that of
+    price * sigmoid(score)."""
     zero, one = np.float32(0.0), np.float32(1.0)
     for i in range(scores.size):
         row, slopes = weights[i], gradient[i]
