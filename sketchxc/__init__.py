@@ -22,8 +22,8 @@ from .sparse import Rows, rows
 __all__ = ["LinearClassifier", "MACHClassifier", "Plan", "Rows", "calibration", "checkpoint", "count", "crosses", "decode", "dense",
            "density", "embed", "enable_cache", "estimators", "families", "files", "fit", "frame", "growth", "hashing", "heads", "heavy",
            "linear", "load", "lookup", "mach", "metrics", "minhash", "modelfile", "neighbours", "optim", "packed", "partition", "pipeline",
-           "plan", "ranker", "read_text", "read_xc", "recipe", "rerank", "rows", "rowsketch", "save", "schedules", "sessions", "shallow", "sizing",
-           "sketch", "sketchbytes", "sketchoptim", "sparse", "text", "thresholds", "to_device", "to_host", "turnstile", "votes",
+           "plan", "ranker", "read_text", "read_xc", "recipe", "rerank", "rows", "rowsketch", "save", "schedules", "sessions", "shallow",
+           "sizing", "sketch", "sketchbytes", "sketchoptim", "sparse", "text", "thresholds", "to_device", "to_host", "turnstile", "votes",
            "write_xc"]
 
 if _os.environ.get("SKETCHXC_CACHE") == "1":
