@@ -25,7 +25,7 @@ HOST_ONLY = {"vector": "steps for the vector registers of a CPU", "files": "byte
              "partition": "learned once, on the host", "neighbours": "an index in lists", "minhash": "prepared on the host",
              "votes": "counting tables that grow", "density": "counts of points, made on the host"}
 # Columns whose twins are still to be written.
-NOT_YET = {"dense", "rerank", "packed"}
+NOT_YET = {"dense", "rerank", "packed", "pairs"}
 
 CASES = [(name, case) for name, module in columns().items() for case in module.CASES]
 HOME = pathlib.Path(sketchxc.__file__).parent

@@ -85,6 +85,9 @@ RETURNS = {
     "crosses": {
         "pair_cell": ((I64, I64, U64, I64), types.int64),
     },
+    "pairs": {
+        "pair_key": ((I64, I64), types.uint64),
+    },
     "files": {
         "scaled": ((I64, I64, True), types.Tuple((types.float32, types.boolean))),
         "shortest": ((F32,), types.UniTuple(types.int64, 2)),
