@@ -1,7 +1,7 @@
 """A count-sketch of the one-vs-all weights: every (feature, label) pair has a signed cell in each of a few hashed rows, so that memory does
 not depend on the numbers of features and labels. Labels are scored and trained on shortlists.
 
-On the sets of benchmarks/README.md the low-rank factors of `rerank` reach more in less time and fewer bytes; this is the form of the paper.
+The default classifier (`ranker`) re-ranks by the low-rank factors of `rerank` instead, which need a vector a feature and a label.
 """
 from typing import NamedTuple
 
