@@ -21,7 +21,8 @@ ORDER = ["hashing", "families", "sketch", "rowsketch", "heavy", "turnstile", "mo
 CPU_ORDER = ["vector", "hashing", "families", "heavy", "sketch", "sparse", "minhash", "density", "text", "count", "files", "batches",
              "lookup", "decode", "optim", "sketchoptim", "mach", "dense", "embed", "shallow", "partition", "packed", "crosses", "votes",
              "neighbours", "rerank", "pairs", "sessions"]
-SCALARS = ["hashing", "families", "sketch", "files", "loss", "optim", "crosses", "minhash", "density", "embed", "dense", "pairs"]
+SCALARS = ["hashing", "families", "sketch", "files", "loss", "optim", "crosses", "minhash", "density", "embed", "dense", "pairs",
+           "rerank"]
 # Helpers, below all public modules: what of the package each may import.
 HELPERS = {"_jit": set(), "_check": {"_place"}, "_disk": set(), "_threads": set(), "_memory": set(),
            "_strings": {"_check", "_place", "_cpu.hashing"},

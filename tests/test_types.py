@@ -13,6 +13,7 @@ import sketchxc._scalar
 pytestmark = pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="nothing is compiled")
 U32, U64, I64, F32 = np.uint32(7), np.uint64(7), 7, np.float32(7)
 HYPER = np.array([0.1, 0.1, 0.001, 1e-8, 1, 1, 0, 0], np.float32)
+IDS, FLOATS = np.arange(3, dtype=np.int32), np.ones(3, np.float32)
 ROWS, CELLS = np.ones((3, 2, 2), np.float32), np.zeros(3, np.int64)
 
 RETURNS = {
@@ -84,6 +85,13 @@ RETURNS = {
     },
     "crosses": {
         "pair_cell": ((I64, I64, U64, I64), types.int64),
+        "heaviest": ((IDS, FLOATS, I64 - 7, I64 - 4, IDS.copy(), FLOATS.copy()), types.int64),
+        "kept_pairs": ((2, IDS, FLOATS, np.zeros(1, np.uint64), IDS, U64, 6, I64, np.zeros(9, np.int64), np.zeros(9, np.float32), IDS, FLOATS,
+                        0), types.int64),
+        "ones": ((U64,), types.int64),
+    },
+    "rerank": {
+        "draw": ((U64, IDS, 0, 1, np.zeros((1, 2), np.int32), 0, 2, 2, I64, np.zeros(9, np.int64)), types.int64),
     },
     "pairs": {
         "pair_key": ((I64, I64), types.uint64),

@@ -10,8 +10,9 @@ import numpy as np
 from numba import prange
 
 from .._jit import loop_vector, serial, serial_vector
-from .._scalar.hashing import bucket, cell, mix64
+from .._scalar.hashing import cell, mix64
 from .._scalar.loss import exp32
+from .._scalar.rerank import draw
 from .vector import add, fill, fma, load, store, total
 
 
@@ -117,26 +118,6 @@ def locate(indices, start, count, seed, width, hashed, out):
     """Table rows of the columns indices[start:start + count]: the columns themselves, or hashed into `width` cells."""
     for k in range(count):
         out[k] = cell(np.uint64(indices[start + k]), seed, width) if hashed else np.int64(indices[start + k])
-
-
-@serial
-def draw(key, labels, start, positives, shortlist, i, near, far, n_labels, out):
-    """Labels of one step: labels[start:start + positives], then `near` draws from shortlist[i] and `far` from all labels.
-
-    Draws that are a label of the row, and empty places of the shortlist, are left out. Returns the number of labels in `out`."""
-    count = positives
-    for k in range(positives):
-        out[k] = labels[start + k]
-    for q in range(near + far):
-        drawn = mix64(key ^ np.uint64(q))
-        label = np.int64(shortlist[i, bucket(drawn, shortlist.shape[1])]) if q < near else bucket(drawn, n_labels)
-        fresh = label >= 0
-        for k in range(positives):
-            fresh = fresh and out[k] != label
-        if fresh:
-            out[count] = label
-            count += 1
-    return count
 
 
 @serial_vector

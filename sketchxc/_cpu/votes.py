@@ -5,7 +5,7 @@ import numpy as np
 from numba import prange
 
 from .._jit import loop, serial
-from .crosses import ones
+from .._scalar.crosses import ones
 
 BLOCK = 4096  # features of a task
 
