@@ -21,11 +21,10 @@ from twins import columns, small_grids  # noqa: F401
 # Columns without a twin, and why.
 HOST_ONLY = {"vector": "steps for the vector registers of a CPU", "files": "bytes of files", "text": "Python's texts",
              "count": "tables that grow", "batches": "draws on the host, whose results are moved", "heavy": "one key after the other",
-             "sessions": "one event after the other", "crosses": "pairs of columns, prepared on the host",
-             "partition": "learned once, on the host", "neighbours": "an index in lists", "minhash": "prepared on the host",
-             "votes": "counting tables that grow", "density": "counts of points, made on the host"}
+             "sessions": "one event after the other", "partition": "learned once, on the host", "minhash": "prepared on the host",
+             "density": "counts of points, made on the host"}
 # Columns whose twins are still to be written.
-NOT_YET = {"dense", "rerank", "packed", "pairs"}
+NOT_YET = {"dense", "pairs"}
 
 CASES = [(name, case) for name, module in columns().items() for case in module.CASES]
 HOME = pathlib.Path(sketchxc.__file__).parent
