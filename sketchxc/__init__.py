@@ -3,15 +3,15 @@
 The modules are the domains: `hashing`, `families`, `sketch`, `sketchbytes`, `rowsketch`, `heavy`, `turnstile`, `sparse`, `minhash`,
 `density`, `text`, `count`, `metrics`, `thresholds`, `calibration`, `schedules`, `optim`, `sketchoptim`, `dense`, `embed`, `heads`,
 `lookup`, `decode`, `mach`, `shallow`, `growth`, `partition`, `linear`, `crosses`, `votes`, `neighbours`, `packed`, `rerank`,
-`pairs`, `recipe`, `ranker`, `sessions`, `files`, `modelfile`, `sizing`, `checkpoint`, `fit`, `pipeline`, `frame`. The names below are
-those that most programs need.
+`pairs`, `recipe`, `ranker`, `sessions`, `files`, `modelfile`, `sizing`, `checkpoint`, `fit`, `pipeline`, `update`, `frame`. The names
+below are those that most programs need.
 """
 import os as _os
 
 from . import calibration, checkpoint, count, crosses, decode, dense, density, embed, families, files, fit, frame, growth, hashing, heads
 from . import heavy, linear, lookup, mach, metrics, minhash, modelfile, neighbours, optim, packed, pairs, partition, pipeline, ranker
 from . import recipe, rerank, rowsketch, schedules, sessions, shallow, sizing, sketch, sketchbytes, sketchoptim, sparse, text, thresholds
-from . import turnstile, votes
+from . import turnstile, update, votes
 from ._jit import enable_cache
 from ._place import to_device, to_host
 from .files import read_text, read_xc, write_xc
@@ -24,7 +24,7 @@ __all__ = ["LinearClassifier", "MACHClassifier", "Plan", "Rows", "calibration", 
            "linear", "load", "lookup", "mach", "metrics", "minhash", "modelfile", "neighbours", "optim", "packed", "pairs", "partition",
            "pipeline", "plan", "ranker", "read_text", "read_xc", "recipe", "rerank", "rows", "rowsketch", "save", "schedules", "sessions",
            "shallow", "sizing", "sketch", "sketchbytes", "sketchoptim", "sparse", "text", "thresholds", "to_device", "to_host", "turnstile",
-           "votes", "write_xc"]
+           "update", "votes", "write_xc"]
 
 if _os.environ.get("SKETCHXC_CACHE") == "1":
     enable_cache(_os.environ.get("SKETCHXC_CACHE_DIR"))

@@ -1,4 +1,4 @@
-"""The command line: train, predict, evaluate, info, count, demo. Every verb is one call of the library plus a progress bar."""
+"""The command line: train, predict, evaluate, update, info, count, demo. Every verb is one call of the library plus a progress bar."""
 import argparse
 import contextlib
 import json
@@ -8,7 +8,7 @@ import time
 
 import numpy as np
 
-from . import _jit, _place, count, metrics, modelfile, pipeline, thresholds
+from . import _jit, _place, count, metrics, modelfile, pipeline, thresholds, update
 from ._disk import replacing
 from .sizing import LOOKUPS, megabytes
 
@@ -142,6 +142,12 @@ def _evaluate(args):
     for name, title in (("p_at", "P"), ("ndcg_at", "nDCG"), ("recall_at", "recall"), ("psp_at", "PSP")):
         if name in result:
             print("  ".join(f"{title}@{k} {value:.2f}" for k, value in result[name].items()))
+
+
+def _update(args):
+    done = update.change(args.model_file, new=args.new, erased=args.erase, output=args.output, decay=args.decay, seed=args.seed)
+    if not args.quiet:
+        print(f"wrote {args.output or args.model_file}: {done}", file=sys.stderr)
 
 
 def _info(args):
@@ -299,6 +305,17 @@ def _parser():
     verb.add_argument("--train", metavar="TRAIN", help="training file, for propensity-scored precision")
     verb.add_argument("--propensity", choices=sorted(metrics.PROPENSITY_PRESETS), default="default", help="preset of its constants A and B")
     verb.add_argument("--json", action="store_true")
+
+    verb = verbs.add_parser("update", help="add rows and labels to a model, or take labels out",
+                            description="Change a model of kind best, fast or small in place of training it anew.")
+    verb.set_defaults(run=_update)
+    verb.add_argument("model_file", metavar="MODEL")
+    verb.add_argument("new", metavar="NEW", nargs="?", help="further rows, as for train; labels that the model does not know are new ones")
+    verb.add_argument("--erase", metavar="LABELS", help="file with labels that are taken out first, one a line")
+    verb.add_argument("--decay", type=float, default=1.0, metavar="F", help="what earlier rows count from now on (default: 1)")
+    verb.add_argument("--seed", type=int, default=0, metavar="S")
+    verb.add_argument("-o", "--output", metavar="FILE", help="default: MODEL itself")
+    verb.add_argument("--quiet", action="store_true")
 
     verb = verbs.add_parser("info", help="what a model file holds", description="Settings and sizes of a model.")
     verb.set_defaults(run=_info)

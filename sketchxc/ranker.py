@@ -13,7 +13,7 @@ from .crosses import Crosses
 from .neighbours import Neighbours
 from .packed import PackedMach
 from .rerank import PackedFactors
-from .votes import Votes
+from .votes import Basis, Votes
 
 BLOCK = 8192  # rows scored at a time
 NEAR = 20  # best voted labels of a training row, from which its hard negatives are drawn
@@ -33,6 +33,7 @@ class Ranker(NamedTuple):
     calibration : float64 (2,), slope and offset: the probability of a label is sigmoid(slope * score + offset).
     gains : float32 (n_labels,), what a hit of each label is worth in the order of the answers, or (0,) where all are worth the same.
     shortlist : int, labels re-ranked per row.  power : float, of a feature's value in its votes.
+    basis : votes.Basis, which `update` needs, or None.
     """
     crosses: Crosses
     votes: Votes
@@ -44,6 +45,7 @@ class Ranker(NamedTuple):
     gains: np.ndarray
     shortlist: int
     power: float
+    basis: object = None
 
 
 def train(x, labels, chosen, *, start=None, keep=None, progress=None):
@@ -115,12 +117,12 @@ def _train(x, labels, chosen, start, keep, progress):
     if n > SMALL_SET:  # counts are additive: the held-out rows join
         counts = votes.merge(counts, votes.count(held_wide, held_labels, check=False))
         near = neighbours.index(x, labels, check=False) if chosen.neighbours else None
-        return model._replace(votes=_votes(counts, expected, chosen), neighbours=near)
+        return model._replace(votes=_votes(counts, expected, chosen), neighbours=near, basis=_basis(counts, expected, chosen))
     pairs = crosses.find(x, top=chosen.top, seed=chosen.seed, check=False)
     wide = crosses.cross(pairs, x, check=False)
-    again = _parts(pairs, votes.count(wide, labels, check=False), (expected, power), x, wide, labels, chosen, None, None,
-                   lambda share, line: None)
-    return again._replace(weights=model.weights, calibration=model.calibration)
+    counts = votes.count(wide, labels, check=False)
+    again = _parts(pairs, counts, (expected, power), x, wide, labels, chosen, None, None, lambda share, line: None)
+    return again._replace(weights=model.weights, calibration=model.calibration, basis=_basis(counts, expected, chosen))
 
 
 def _choose(counts, wide, labels, chosen):
@@ -177,6 +179,10 @@ def _votes(counts, expected, chosen):
     return votes.votes(counts, expected=expected, keep=chosen.keep, threshold=chosen.threshold)
 
 
+def _basis(counts, expected, chosen):
+    return votes.basis(counts, expected=expected, keep=chosen.keep, threshold=chosen.threshold)
+
+
 def _present(model):
     """Which of the weights are fitted: those that the model has a part for."""
     return np.array([True] + [part is not None for part in (model.factors, model.mach, model.neighbours)] + [False])
@@ -189,6 +195,8 @@ def _features(model, x, size=None):
     shortlist, counted = votes.candidates(model.votes, wide, size, power=model.power, check=False)
     if size == model.votes.n_labels:  # so few labels that all are re-ranked, also those without a vote
         shortlist, counted = votes.completed(shortlist, counted, model.votes.n_labels)
+        if model.basis is not None:  # but for those that were erased
+            shortlist = np.where(model.basis.label_rows[shortlist] < 0, np.int32(-1), shortlist)
     features = np.zeros((*shortlist.shape, PARTS))
     features[:, :, 0] = np.log(np.maximum(counted, 0) + FLOOR)
     if model.factors is not None:
@@ -214,8 +222,11 @@ def _validate(model):
                          f"{model.calibration.shape}")
     if model.gains.size and model.gains.shape != (model.votes.n_labels,):
         raise ValueError(f"gains must hold none or {model.votes.n_labels} numbers, not {model.gains.size}")
+    if model.basis is not None and (model.basis.sizes.size, model.basis.label_rows.size) != (model.votes.scales.size, model.votes.n_labels):
+        raise ValueError(f"basis must be of {model.votes.scales.size} features and {model.votes.n_labels} labels, not "
+                         f"{model.basis.sizes.size} and {model.basis.label_rows.size}")
 
 
 modelfile.register(Ranker, _validate, crosses=Crosses, votes=Votes, factors=(PackedFactors, type(None)), mach=(PackedMach, type(None)),
                    neighbours=(Neighbours, type(None)), weights=(np.float64, 1), calibration=(np.float64, 1), gains=(np.float32, 1),
-                   shortlist=int, power=float)
+                   shortlist=int, power=float, basis=(Basis, type(None)))

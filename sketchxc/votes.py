@@ -4,10 +4,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from . import _check, modelfile, sparse
+from . import _check, hashing, modelfile, sparse
 from ._cpu import votes as _kernels
 
 _LIMIT = 2**31 - 1
+_BLOCK = 1 << 15  # features whose counts are restored at a time
+_EXACT = 1 << 15  # sizes below it are kept exactly in two bytes, larger ones as one of _SIZES
+_SIZES = np.concatenate([np.arange(_EXACT), np.round(_EXACT * 2.0 ** (np.arange(_EXACT) * (16 / (_EXACT - 1))))]).astype(np.int64)
 
 
 class Counts(NamedTuple):
@@ -36,6 +39,24 @@ class Votes(NamedTuple):
     weights: np.ndarray
     scales: np.ndarray
     n_labels: int
+
+
+class Basis(NamedTuple):
+    """What the weights of votes were made of, beside the votes themselves: with it they can be turned back into counts.
+
+    sizes : uint16 (width,), rows that hold each feature: exact below 32,768, in steps of 1/30 % above.
+    label_rows : int32 (n_labels,), rows that hold each label, -1 for labels that were erased.  rows : int, all rows.
+    feature_power, label_power, smoothing, expected, threshold : float.  keep : int.  All as given to `votes`.
+    """
+    sizes: np.ndarray
+    label_rows: np.ndarray
+    rows: int
+    feature_power: float
+    label_power: float
+    smoothing: float
+    expected: float
+    threshold: float
+    keep: int
 
 
 def count(x, labels, *, check=True):
@@ -122,14 +143,8 @@ def erase(counts, labels):
         >>> erase(both, 2).labels
         array([0, 0], dtype=int32)
     """
-    labels = _check.array([labels] if np.ndim(labels) == 0 else labels, "labels", np.int64, 1)
-    n_labels = counts.label_rows.size
-    if labels.size and not 0 <= labels.min() <= labels.max() < n_labels:
-        raise ValueError(f"labels must be between 0 and {n_labels - 1}, not {labels.min()} to {labels.max()}")
-    label_rows = counts.label_rows.copy()
-    label_rows[labels] = 0
-    gone = np.zeros(n_labels, bool)
-    gone[labels] = True
+    gone = _marked(labels, counts.label_rows.size)
+    label_rows = np.where(gone, 0, counts.label_rows)
     kept = ~gone[counts.labels]
     return counts._replace(indptr=_starts(kept)[counts.indptr], labels=counts.labels[kept], counts=counts.counts[kept],
                            label_rows=label_rows)
@@ -167,6 +182,55 @@ def votes(counts, *, feature_power=0.75, label_power=0.2, smoothing=1.5, expecte
     small = np.empty(starts[-1], np.uint8)
     _kernels.quantize(counts.indptr, counts.labels, weights, scales.astype(np.float32), starts, labels, small)
     return Votes(starts.astype(np.uint32), labels, small, scales, n_labels)
+
+
+def basis(counts, *, feature_power=0.75, label_power=0.2, smoothing=1.5, expected=1.0, keep=100, threshold=0.02):
+    """What must be kept beside the votes of these counts so that `restore` can turn them back into counts.
+
+    counts : Counts.  feature_power, label_power, smoothing, expected, keep, threshold : as for `votes`.  Returns Basis.
+    Source: Morris 1978 for the larger sizes: between two that two bytes can tell apart the choice is by chance, a hash of feature and
+    rows, so that sizes stay right in the mean where rows come one at a time."""
+    low = np.searchsorted(_SIZES, counts.feature_rows, "right") - 1
+    low = np.minimum(low, _SIZES.size - 2)
+    share = (counts.feature_rows - _SIZES[low]) / (_SIZES[low + 1] - _SIZES[low])
+    chance = (hashing.mix(np.arange(low.size, dtype=np.uint64), counts.rows) >> np.uint64(11)) * 2.0**-53
+    return Basis((low + (share > chance)).astype(np.uint16), counts.label_rows.astype(np.int32), counts.rows, float(feature_power),
+                 float(label_power), float(smoothing), float(expected), float(threshold), int(keep))
+
+
+def restore(votes, basis):
+    """Counts that the votes were made of, as far as votes tell: pairs that were dropped as too light count 0, and the rounding of weights
+    to 8 bits leaves counts of up to about 250 exact, larger ones off by half a 255th of the feature's largest at most.
+
+    votes : Votes.  basis : Basis.  Returns Counts.
+    Example:
+        >>> seen = count(sparse.rows([[0], [0], [1]]), sparse.rows([[1], [1], [0]]))
+        >>> restore(votes(seen), basis(seen)).counts
+        array([2, 1], dtype=int32)
+    """
+    starts, sizes = votes.starts.astype(np.int64), _SIZES[basis.sizes]
+    label_rows = np.maximum(basis.label_rows, 0).astype(np.int64)
+    factors, powers = (sizes + basis.smoothing) ** basis.feature_power, np.maximum(label_rows, 1.0) ** basis.label_power
+    chance = basis.expected / max(1, basis.rows)
+    counts = np.empty(votes.labels.size, np.int32)
+    for first in range(0, sizes.size, _BLOCK):  # in pieces, because the numbers in between are wide
+        last = min(sizes.size, first + _BLOCK)
+        part, lengths = slice(starts[first], starts[last]), np.diff(starts[first:last + 1])
+        label, size = votes.labels[part], np.repeat(sizes[first:last], lengths)
+        weights = votes.weights[part] * np.repeat(votes.scales[first:last].astype(np.float64), lengths)
+        found = weights * np.repeat(factors[first:last], lengths) * powers[label] + chance * size * label_rows[label]
+        counts[part] = np.clip(np.rint(found), 1, np.maximum(1, np.minimum(size, label_rows[label])))
+    return Counts(starts, votes.labels.astype(np.int32), counts, sizes, label_rows, basis.rows)
+
+
+def strike(votes, labels):
+    """Votes without those for some labels; the other votes stay as they are.
+
+    votes : Votes.  labels : integers (n,), or one.  Returns Votes.
+    Raises ValueError for labels that there are not."""
+    kept = ~_marked(labels, votes.n_labels)[votes.labels]
+    starts = _starts(kept)[votes.starts.astype(np.int64)]
+    return votes._replace(starts=starts.astype(np.uint32), labels=votes.labels[kept], weights=votes.weights[kept])
 
 
 def candidates(votes, x, k, *, power=0.5, check=True):
@@ -207,6 +271,16 @@ def completed(labels, scores, n_labels):
     return labels, scores.copy()
 
 
+def _marked(labels, n_labels):
+    """Which of the labels are among some: bool (n_labels,)."""
+    labels = _check.array([labels] if np.ndim(labels) == 0 else labels, "labels", np.int64, 1)
+    if labels.size and not 0 <= labels.min() <= labels.max() < n_labels:
+        raise ValueError(f"labels must be between 0 and {n_labels - 1}, not {labels.min()} to {labels.max()}")
+    marked = np.zeros(n_labels, bool)
+    marked[labels] = True
+    return marked
+
+
 def _starts(lengths):
     return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
 
@@ -242,6 +316,14 @@ def _validate_votes(votes):
         raise ValueError(f"labels and weights must hold {votes.starts[-1]} entries, not {votes.labels.size} and {votes.weights.size}")
 
 
+def _validate_basis(basis):
+    if not (basis.rows >= 0 and basis.keep >= 1 and basis.label_rows.min(initial=0) >= -1):
+        raise ValueError(f"rows, keep and label_rows must be at least 0, 1 and -1, not {basis.rows}, {basis.keep} and "
+                         f"{basis.label_rows.min(initial=0)}")
+
+
+modelfile.register(Basis, _validate_basis, sizes=(np.uint16, 1), label_rows=(np.int32, 1), rows=int, feature_power=float,
+                   label_power=float, smoothing=float, expected=float, threshold=float, keep=int)
 modelfile.register(Counts, _validate_counts, indptr=(np.int64, 1), labels=(np.int32, 1), counts=(np.int32, 1), feature_rows=(np.int64, 1),
                    label_rows=(np.int64, 1), rows=int)
 modelfile.register(Votes, _validate_votes, starts=(np.uint32, 1), labels=((np.uint16, np.int32), 1), weights=(np.uint8, 1),

@@ -16,7 +16,8 @@ SOURCES = {path.relative_to(HOME).as_posix(): path.read_text(encoding="utf-8")
 ORDER = ["hashing", "families", "sketch", "rowsketch", "heavy", "turnstile", "modelfile", "sparse", "minhash", "sketchbytes", "density",
          "text", "count", "metrics", "thresholds", "calibration", "frame", "schedules", "optim", "sketchoptim", "dense", "embed", "heads",
          "lookup", "decode", "mach", "shallow", "growth", "partition", "linear", "packed", "crosses", "votes", "neighbours", "rerank",
-         "pairs", "files", "sizing", "checkpoint", "fit", "recipe", "ranker", "sessions", "pipeline", "estimators", "demo", "cli"]
+         "pairs", "files", "sizing", "checkpoint", "fit", "recipe", "ranker", "sessions", "pipeline", "update", "estimators", "demo",
+         "cli"]
 # Files of the loops import only files to their left.
 CPU_ORDER = ["vector", "hashing", "families", "heavy", "sketch", "sparse", "minhash", "density", "text", "count", "files", "batches",
              "lookup", "decode", "optim", "sketchoptim", "mach", "dense", "embed", "shallow", "partition", "packed", "crosses", "votes",
