@@ -2,7 +2,8 @@
 
 A case is a tuple (name, check, measure, bar):
 check(rng, small) : raises AssertionError if a result is wrong; fresh inputs from the NumPy generator, odd sizes, outputs poisoned before.
-measure(small) : returns (value, unit, note); `small` takes sizes for the simulator, whose numbers mean nothing.
+measure(small) : returns (value, unit, note) and perhaps the launches of one step; `small` takes sizes for the simulator, whose numbers
+    mean nothing.
 bar : None, or (">=" or "<=", number, text) that `value` is held against.
 """
 import functools
@@ -41,6 +42,24 @@ def seconds(call, rounds=9, warm=2):
         last.synchronize()
         found.append(cuda.event_elapsed_time(first, last) / 1000)
     return float(np.median(found))
+
+
+def launches(call):
+    """Kernels of ours and dense products that a call puts on the stream; sorts and sums of CuPy are not counted."""
+    from sketchxc._cuda import _target
+    count, before = [0], (_target.launch, _target.matmul)
+
+    def counted(function):
+        def run(*arguments, **options):
+            count[0] += 1
+            return function(*arguments, **options)
+        return run
+    _target.launch, _target.matmul = map(counted, before)
+    try:
+        call()
+    finally:
+        _target.launch, _target.matmul = before
+    return count[0]
 
 
 @functools.cache

@@ -122,7 +122,7 @@ def run(arguments, small, line):
         except AssertionError:
             traceback.print_exc()
             failed += 1
-    print(f"{'case':34}{'value':>12} {'unit':12}{'bar':44}{'s':>5}  note")
+    print(f"{'case':34}{'value':>12} {'unit':12}{'bar':44}{'launches':>9}{'s':>5}  note   (launches of one step)")
     for name, check, measure, bar in cases():
         if arguments.only and arguments.only not in name:
             continue
@@ -133,13 +133,14 @@ def run(arguments, small, line):
             continue
         try:
             check(np.random.default_rng(seed), small)
-            value, unit, note = measure(small)
+            value, unit, note, *steps = measure(small)
         except Exception:  # one broken case must not hide the others
             traceback.print_exc()
             print(f"{name:34}FAILED", flush=True)
             failed += 1
             continue
-        print(f"{name:34}{value:12.4g} {unit:12}{verdict(value, bar, small):44}{time.perf_counter() - since:5.0f}  {note}", flush=True)
+        print(f"{name:34}{value:12.4g} {unit:12}{verdict(value, bar, small):44}{steps[0] if steps else '':>9}"
+              f"{time.perf_counter() - since:5.0f}  {note}", flush=True)
     print(f"{time.perf_counter() - start:.0f} s, {failed} failed")
     return 1 if failed else 0
 

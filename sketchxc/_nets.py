@@ -47,15 +47,13 @@ def train(room, model, state, rule, hypers, rows, groups, targets, batch, reps, 
             gradient, back = room[3][i - 1][slice(*reps)], backs[i - 1]
             _place.target().matmul(outputs[i - 1], slopes, gradient, a_turned=True)
             _place.target().matmul(slopes, weights, back, b_turned=True)
-            run.descend_layer(rule, hypers, t, gradient, weights, *weight_slots)
-            run.descend_biases(rule, hypers, t, slopes, biases, *bias_slots)
+            run.descend_layer(rule, hypers, t, gradient, weights, *weight_slots, slopes, biases, *bias_slots)
             if dropped:
                 run.drop(*dropped[:2], i - 1, *dropped[2:], back)
             run.block(outputs[i - 1], within[i - 1], back)
             slopes = back
         (embed, biases), (embed_slots, bias_slots) = layers[0], slots[0]
-        run.descend_biases(rule, hypers, t, slopes, biases, *bias_slots)
-        run.descend_rows(rule, hypers, t, slopes, distinct, *columns, indptr, first, embed, *embed_slots)
+        run.descend_rows(rule, hypers, t, slopes, distinct, *columns, indptr, first, embed, *embed_slots, biases, *bias_slots)
     total = _place.zeros(1, np.float64, losses)
     _place.kernels(_mach, losses=losses).add_up(losses.reshape(losses.size), total)
     return float(_place.to_host(total)[0])

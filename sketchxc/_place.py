@@ -83,6 +83,25 @@ def copied(value, dtype):
     return out
 
 
+def anywhere(function):
+    """A function of NumPy's kind that also takes arrays on a device, all of a call's, and then gives its results there."""
+    @functools.wraps(function)
+    def run(*arguments, **options):
+        state = arguments, tuple(options.values())
+        found = _arrays(state, steps=False)
+        there = [array for array in found if on_device(array)]
+        if not there:
+            return function(*arguments, **options)
+        if len(there) < len(found):
+            raise TypeError(f"all arrays of {function.__name__} must be in one place: move them with sketchxc.to_device or to_host")
+        found = target()
+        if all(type(array) is found.array_type() for array in there):  # CuPy's own: a call from within a function
+            return function(*arguments, **options)
+        arguments, values = _moved(state, found.numpy_like, on_device, {})
+        return _moved(function(*arguments, **dict(zip(options, values))), found.from_numpy_like, found.is_numpy_like, {})
+    return run
+
+
 def assign(out, value):
     """Set the items of `out` to a number or to those of an array of its shape, in their place."""
     if not on_device(out):
@@ -114,7 +133,7 @@ def to_device(state):
     """The state with all its arrays copied to the device, ready for the same functions there.
 
     state : any state of this package, a NumPy array, or a tuple of them; arrays that are on the device already stay, and so do numbers
-        and the `steps` of an optimizer's state, which only the host reads.
+        and what only the host reads: the `steps` of an optimizer's state, the encoder and the label names of a classifier.
 
     Returns the same kind of state.
 
@@ -171,9 +190,11 @@ def training(state, device):
         refill(state, own)
 
 
-def _arrays(state):
+def _arrays(state, steps=True):
+    """All arrays of a state; with `steps` also those of that name, which are always on the host."""
     if isinstance(state, tuple):
-        return [array for part in state for array in _arrays(part)]
+        named = zip(getattr(state, "_fields", [None] * len(state)), state)
+        return [array for name, part in named if steps or name != "steps" for array in _arrays(part, steps)]
     return [state] if isinstance(state, np.ndarray) or on_device(state) else []
 
 
@@ -181,8 +202,8 @@ def _moved(state, move, wanted, done):
     """A copy of a state in which all arrays that are `wanted` are moved; one array in two fields stays one array."""
     if isinstance(state, tuple):
         named = hasattr(state, "_fields")
-        parts = [part.copy() if named and name == "steps" else _moved(part, move, wanted, done)
-                 for name, part in zip(state._fields if named else state, state)]
+        parts = [part.copy() if name == "steps" else part if name in _HOST_ONLY else _moved(part, move, wanted, done)
+                 for name, part in zip(state._fields if named else [None] * len(state), state)]
         return type(state)(*parts) if named else tuple(parts)
     if not wanted(state):
         return state
@@ -191,4 +212,5 @@ def _moved(state, move, wanted, done):
     return done[id(state)]
 
 
+_HOST_ONLY = ("encoder", "names", "name_offsets")  # fields that only the host reads: texts become rows there, numbers names
 _INT64, _UINT64 = np.dtype(np.int64), np.dtype(np.uint64)

@@ -2,8 +2,10 @@
 import numpy as np
 
 from . import _check, _place
+from ._cpu import decode as _decode
 from ._cpu import embed as _embed
 from ._cpu import optim as _optim
+from ._cpu import rerank as _rerank
 from ._cpu import sparse as _sparse
 
 _BLOCKS = 4096  # of rows, each looked at by one thread
@@ -133,9 +135,61 @@ def coalesced(ids, grads):
     return distinct[:found], out
 
 
-def labels(run, shortlist, n_labels):
-    """ValueError unless a shortlist on the device holds labels, or -1 for none."""
+def labels(shortlist, n_labels, check=True):
+    """With `check` ValueError unless a shortlist on the device holds labels, or -1 for none."""
+    if not check or not shortlist.size:
+        return
+    run = _place.kernels(_decode, shortlist=shortlist)
     bad = _place.zeros(1, np.int64, shortlist)
     run.check_labels(shortlist.reshape(shortlist.size), -1, n_labels, bad)
     if number(bad):
         raise ValueError(f"shortlist must hold labels between -1 and {n_labels - 1}")
+
+
+def crossed(run, crosses, seed, x, wide):
+    """Rows on the device followed by their kept pairs. Two numbers go to the host: how large the rows may become, and have become."""
+    n = x.indptr.size - 1
+    room, starts = _place.empty(n + 1, np.int64, x.indptr), _place.zeros(n + 1, np.int64, x.indptr)
+    run.rooms(x.indptr, crosses.top, room)
+    _place.target().cumsum(room)
+    indices, values = (_place.empty(number(room, n), kind, room) for kind in (np.int32, np.float32))
+    run.cross_rows(*x[:3], crosses.cells, crosses.ranks, crosses.top, seed, crosses.bits, crosses.columns, room, indices, values,
+                   starts[1:])
+    _place.target().cumsum(starts)
+    out = [_place.empty(number(starts, n), kind, room) for kind in (np.int32, np.float32)]
+    run.close_gaps(room, starts, indices, values, *out)
+    return x._replace(indptr=starts, indices=out[0], values=out[1], width=wide)
+
+
+def unless_erased(shortlist, label_rows):
+    """A shortlist without the labels whose number of rows is negative; on a device in place."""
+    if not _place.on_device(shortlist):
+        return np.where(label_rows[shortlist] < 0, np.int32(-1), shortlist)
+    _place.kernels(_rerank, shortlist=shortlist, label_rows=label_rows).drop_erased(shortlist, label_rows)
+    return shortlist
+
+
+def answered(shortlist, parts, model, best, best_scores):
+    """Fill in the best labels of shortlists on the device, and their scores, from what the parts of a Ranker say of them."""
+    run = _place.kernels(_rerank, shortlist=shortlist, model=model.weights)
+    scores = _place.zeros(shortlist.shape, np.float64, shortlist)
+    for part, own in enumerate(parts):
+        if own is not None:
+            run.add_part(own[0], np.float32(own[1]), model.weights, part, shortlist, scores)
+    run.answers(scores, shortlist, model.calibration, model.gains, best, best_scores, _place.empty(best.shape, np.float32, best))
+
+
+def hits(ranked, labels, k):
+    """bool (n, k), whether a place of a ranking on the device is a hit, and int64 (n,), labels of each row: both on the host, after checks
+    as in `metrics`."""
+    run = _place.kernels(_sparse, ranked=ranked, labels=labels.indices)
+    labels = rows(labels, "labels")
+    n = ranked.shape[0]
+    found, bad = _place.empty((n, k), np.bool_, ranked), _place.zeros(3, np.int64, ranked)
+    run.hits(ranked, labels.indptr, labels.indices, labels.width, found, bad)
+    bad = _place.to_host(bad) - 1
+    for row, what in zip(bad.tolist(), (f"ranked row {{}} holds what is no label between -1 and {labels.width - 1}",
+                                        f"ranked row {{}} holds a label twice among its first {k}", "labels row {} holds a label twice")):
+        if row >= 0:
+            raise ValueError(what.format(row))
+    return _place.to_host(found), np.diff(_place.to_host(labels.indptr))

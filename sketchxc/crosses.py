@@ -3,7 +3,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from . import _check, _threads, hashing, modelfile, sparse
+from . import _check, _place, _there, _threads, hashing, modelfile, sparse
 from ._cpu import crosses as _kernels
 from .sparse import Rows
 
@@ -64,27 +64,31 @@ def find(x, *, top=8, least=2, bits=None, seed=0, check=True):
 
 def width(crosses):
     """Number of columns of crossed rows: those of the rows, then one for each kept cell."""
-    return crosses.columns + int(crosses.ranks[-1]) + int(np.bitwise_count(crosses.cells[-1]))
+    before, word = (int(_place.to_host(array[-1:])[0]) for array in (crosses.ranks, crosses.cells))
+    return crosses.columns + before + word.bit_count()
 
 
 def cross(crosses, x, *, check=True):
     """Rows followed by their kept pairs.
 
-    crosses : Crosses.  x : Rows (n, crosses.columns).  check : look at every entry of x.
-    Returns Rows (n, width(crosses)); a pair's value is the product of its two, pairs of a row that share a cell are added. The column of a
-    pair is crosses.columns + the kept cells before its own. Without kept pairs x itself.
+    crosses : Crosses.  x : Rows (n, crosses.columns), on a device if the crosses are.  check : look at every entry of x.
+    Returns Rows (n, width(crosses)), where x is; a pair's value is the product of its two, pairs of a row that share a cell are added. The
+    column of a pair is crosses.columns + the kept cells before its own. Without kept pairs x itself.
     Raises ValueError for another number of columns.
     Example:
         >>> x = sparse.rows([[0, 1], [0, 1], [1, 2]])
         >>> cross(find(x), x).indices
         array([0, 1, 3, 0, 1, 3, 1, 2], dtype=int32)
     """
-    x = sparse.rows(x, check=check)
+    x = sparse.rows(x, check=check, device=True)
+    kernels = _place.kernels(_kernels, crosses=crosses.cells, x=x.indices)
     if x.width != crosses.columns:
         raise ValueError(f"x must have {crosses.columns} columns, not {x.width}")
     wide = width(crosses)
     if wide == x.width:
         return x
+    if kernels is not _kernels:
+        return _there.crossed(kernels, crosses, _seed(crosses.seed), x, wide)
     paired = np.minimum(np.diff(x.indptr), crosses.top)
     room = _starts(np.diff(x.indptr) + paired * (paired - 1) // 2)
     # The rows are written once into room for all their pairs: pages of it that stay unused take no memory.

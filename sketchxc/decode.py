@@ -85,7 +85,7 @@ def shortlist_scores(scores, lookup, shortlist, *, how="logit", softmax=False):
     if shortlist.shape[0] != scores.shape[1]:
         raise ValueError(f"shortlist must have as many rows as scores, {scores.shape[1]}, not {shortlist.shape[0]}")
     if kernels is not _kernels:
-        _there.labels(kernels, shortlist, lookup.n_labels)
+        _there.labels(shortlist, lookup.n_labels)
     elif shortlist.size and (shortlist.min() < -1 or shortlist.max() >= lookup.n_labels):
         bad = shortlist.min() if shortlist.min() < -1 else shortlist.max()
         raise ValueError(f"shortlist must hold labels between -1 and {lookup.n_labels - 1}, not {bad}")

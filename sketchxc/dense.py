@@ -2,13 +2,14 @@
 
 A layer `name` has a partner `name_grads` that takes the slopes of its result and the same arguments, and gives the slopes of the arguments;
 a loss gives (its mean, slopes of the scores). All are NumPy functions of any float dtype; they compute in the dtype of their arguments
-and change none. Deep hash embeddings and the nets of Wukong layers are made of them.
+and change none. Deep hash embeddings and the nets of Wukong layers are made of them. Layers, the cosine head and whole nets take arrays on
+a device too, all of a call's: NumPy's functions are CuPy's there.
 """
 from typing import NamedTuple
 
 import numpy as np
 
-from . import _check, hashing
+from . import _check, _place, hashing
 from ._cpu import dense as _kernels
 
 NORMS = ("none", "layer", "batch")
@@ -17,16 +18,19 @@ _EPS = 1e-5  # added to variances
 
 # ---- layers
 
+@_place.anywhere
 def affine(x, weights, bias):
     """Dense layer.  x : floats (n, inputs).  weights : (inputs, units).  bias : (units,).  Returns (n, units)."""
     return x @ weights + bias
 
 
+@_place.anywhere
 def affine_grads(slopes, x, weights, bias):
     """Slopes of (x, weights, bias) from those of the result (n, units)."""
     return slopes @ weights.T, x.T @ slopes, slopes.sum(0)
 
 
+@_place.anywhere
 def activate(z, activation):
     """Activation of every number.  z : floats of any shape.  activation : "relu", "tanh" or "mish".  Returns an array like z.
 
@@ -38,11 +42,13 @@ def activate(z, activation):
     return _ACTIVATIONS[_check.choice(activation, "activation", _ACTIVATIONS)](z)[0]
 
 
+@_place.anywhere
 def activate_grads(slopes, z, activation):
     """Slopes of z from those of the result; that of a ReLU at zero is zero."""
     return slopes * _ACTIVATIONS[_check.choice(activation, "activation", _ACTIVATIONS)](z)[1]
 
 
+@_place.anywhere
 def layer_norm(x):
     """Rows less their mean, over their standard deviation, along the last axis; a linear layer behind it has all of gain and offset.
 
@@ -50,11 +56,13 @@ def layer_norm(x):
     return _normed(x, -1)[0]
 
 
+@_place.anywhere
 def layer_norm_grads(slopes, x):
     """Slopes of x from those of the result."""
     return _normed_grads(slopes, *_normed(x, -1), -1)
 
 
+@_place.anywhere
 def batch_norm(x, stats=None):
     """Columns less their mean, over their standard deviation: those of the batch in training, and fixed ones afterwards.
 
@@ -64,6 +72,7 @@ def batch_norm(x, stats=None):
     return _normed(x, 0)[0] if stats is None else (x - stats.mean) / np.sqrt(stats.variance + x.dtype.type(_EPS))
 
 
+@_place.anywhere
 def batch_norm_grads(slopes, x, stats=None):
     """Slopes of x from those of the result; in training every row of the batch has a share in the others."""
     return _normed_grads(slopes, *_normed(x, 0), 0) if stats is None else slopes / np.sqrt(stats.variance + x.dtype.type(_EPS))
@@ -93,32 +102,35 @@ def see(stats, x, keep=0.9):
         average += average.dtype.type(share) * (new - average)
 
 
-def dropout_mask(shape, rate, *, seed, step):
+def dropout_mask(shape, rate, *, seed, step, like=None):
     """Which numbers stay in a step of training: number i in C order by the hash of (seed, step, i), the same on every target.
 
-    shape : ints.  rate : float in [0, 1), share that is left out.  seed, step : ints.  Returns bool of that shape.
+    shape : ints.  rate : float in [0, 1), share that is left out.  seed, step : ints.  like : None, or an array on the device where the
+    mask is wanted.  Returns bool of that shape.
     Example:
         >>> dropout_mask((2, 8), 0.5, seed=0, step=3).sum()
         np.int64(8)
     """
-    out = np.empty(shape, np.bool_)
+    out = _place.empty(shape, np.bool_, like)
     rate, step = _check.real(rate, "rate", 0, 1, open_high=True), _check.seed(step, "step")
     key = hashing.mix(hashing.seeds(1, seed) ^ step)[0]
-    _kernels.coins(key, np.uint64(round((1.0 - rate) * 2**32)), out.reshape(-1))
+    _place.kernels(_kernels, like=out).coins(key, np.uint64(round((1.0 - rate) * 2**32)), out.reshape(out.size))
     return out
 
 
+@_place.anywhere
 def dropout(x, rate, *, seed, step):
     """Leave out a share of all numbers, and divide the others by what stays. Slopes take the same way: its gradient is `dropout` of them.
 
     x : floats of any shape.  rate, seed, step : as in `dropout_mask`.  Returns an array like x.
     Source: Srivastava et al. 2014, in the form that changes training instead of use.
     """
-    return x * dropout_mask(x.shape, rate, seed=seed, step=step) * x.dtype.type(1.0 / (1.0 - rate))
+    return x * dropout_mask(x.shape, rate, seed=seed, step=step, like=x) * x.dtype.type(1.0 / (1.0 - rate))
 
 
 # ---- heads
 
+@_place.anywhere
 def cosine(x, weights):
     """Cosine head: of the angle between every row and every column of the weights; 0 for a vector of zeros.
 
@@ -131,6 +143,7 @@ def cosine(x, weights):
     return _unit(x, 1)[0] @ _unit(weights, 0)[0]
 
 
+@_place.anywhere
 def cosine_grads(slopes, x, weights):
     """Slopes of (x, weights) from those of the result (n, k): s (v - c u) / |x| for the unit vectors u and v; 0 for a vector of zeros."""
     (u, by_u), (v, by_v) = _unit(x, 1), _unit(weights, 0)
@@ -208,6 +221,7 @@ def mlp_init(sizes, *, activation="relu", norm="none", seed, dtype=np.float32):
     return MLP(weights, tuple(np.zeros(size, dtype) for size in sizes[1:]), activation, norm, gains)
 
 
+@_place.anywhere
 def mlp(x, net, *, stats=None, rate=0.0, seed=0, step=0):
     """Output of dense layers; the encoder of a deep hash embedding when x are its codes.
 
@@ -219,6 +233,7 @@ def mlp(x, net, *, stats=None, rate=0.0, seed=0, step=0):
     return _run(x, net, stats, rate, seed, step)[-1][0]
 
 
+@_place.anywhere
 def mlp_grads(slopes, x, net, *, rate=0.0, seed=0, step=0):
     """Slopes of (x, net) from those of the output (n, units) in training; those of the net as an MLP."""
     run = _run(x, net, None, rate, seed, step)

@@ -3,10 +3,13 @@
 Everywhere: `ranked` is int32 (n, at least k), the best label first, -1 where there is none (a place without label is a miss); `labels` are
 Rows (n rows) whose values are ignored; `k` is an int, the number of places that count. Every function raises TypeError for other types,
 and ValueError for other shapes, for labels outside the width and for a label twice among the first k of a row.
+
+With `ranked` and `labels` on a device the hits are found there, and go to the host in a byte each; `coverage_at` and the scored measures
+move both whole.
 """
 import numpy as np
 
-from . import _check
+from . import _check, _place, _there
 from .sparse import Rows
 
 # (a, b) of `propensities` by the data set, as the Extreme Classification Repository uses them
@@ -93,6 +96,7 @@ def coverage_at(ranked, labels, k):
         >>> coverage_at([[3, 1], [3, 2]], rows([[3], [3, 0]], width=4), 1)
         0.5
     """
+    ranked, labels = _place.to_host((ranked, labels))
     hits, _ = _hits(ranked, labels, k)
     found, occurring = np.zeros(labels.width, bool), np.zeros(labels.width, bool)
     found[np.asarray(ranked)[:, :k][hits]] = True
@@ -189,7 +193,7 @@ def hits(ranked, labels):
 
 def _hits(ranked, labels, k):
     """bool (n, k), is the place a hit, and int64 (n,), labels of each row."""
-    ranked = _check.array(ranked, "ranked", np.int64, 2)
+    ranked = _check.array(ranked, "ranked", np.int32 if _place.on_device(ranked) else np.int64, 2, device=True)
     if not isinstance(labels, Rows):
         raise TypeError(f"labels must be Rows (see sketchxc.sparse.rows), not {type(labels).__name__}")
     k = _check.integer(k, "k", 1)
@@ -198,6 +202,8 @@ def _hits(ranked, labels, k):
         raise ValueError(f"ranked and labels must have the same number of rows, not {n} and {labels.indptr.size - 1}")
     if k > ranked.shape[1]:
         raise ValueError(f"k must be at most the {ranked.shape[1]} places of ranked, not {k}")
+    if _place.on_device(ranked) or _place.on_device(labels.indices):
+        return _there.hits(ranked, labels, k)
     ranked = ranked[:, :k]
     for name, found, low in (("ranked", ranked, -1), ("labels", labels.indices, 0)):
         if found.size and (found.min() < low or found.max() >= labels.width):
@@ -223,6 +229,7 @@ def _hits(ranked, labels, k):
 
 def _scored(ranked, labels, k, propensity):
     """Inverse propensities of the hits, float64 (n, k), the same of the best possible ranking, and the labels of each row."""
+    ranked, labels = _place.to_host((ranked, labels))
     hits, counts = _hits(ranked, labels, k)
     propensity = _check.array(propensity, "propensity", np.float64, 1, kinds="iuf")
     if propensity.size != labels.width:

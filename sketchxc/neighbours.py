@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from . import _check, modelfile, sparse
+from . import _check, _place, _there, modelfile, sparse
 from ._cpu import neighbours as _kernels
 
 
@@ -47,7 +47,8 @@ def index(x, labels, *, check=True):
 def votes(index, x, shortlist, *, nearest=100, power=2.0, budget=30_000, rescored=200, check=True):
     """Votes of each row's nearest neighbours for the labels of a shortlist: the sum of cosine^power over the neighbours with the label.
 
-    index : Neighbours.  x : Rows (n, width), of length 1; values above 0 count.  shortlist : int32 (n, m), labels, -1 for none.
+    index : Neighbours.  x : Rows (n, width), of length 1; values above 0 count.  shortlist : int32 (n, m), labels, -1 for none. On a device
+    all are, and what is returned is.
     nearest : int, neighbours that vote.  power : float, at least 0.
     budget : int, postings read for a row: features from the heaviest on, without those that would go beyond it; the heaviest always.
     rescored : int, at least `nearest`: so many best rows by these features get their exact cosine; ties by the smaller row.
@@ -62,20 +63,23 @@ def votes(index, x, shortlist, *, nearest=100, power=2.0, budget=30_000, rescore
         >>> given.round(3).tolist(), same.tolist()
         ([[1.0, 0.5], [0.5, 1.0]], [[True, False], [False, True]])
     """
-    x = sparse.rows(x, check=check)
+    x = sparse.rows(x, check=check, device=True)
+    kernels = _place.kernels(_kernels, index=index.rows, x=x.indices, shortlist=shortlist)
     if x.width != index.starts.size - 1:
         raise ValueError(f"x must have {index.starts.size - 1} columns, not {x.width}")
     nearest = _check.integer(nearest, "nearest", 1)
     rescored, budget = _check.integer(rescored, "rescored", nearest), _check.integer(budget, "budget", 0)
     power = _check.real(power, "power", 0)
-    shortlist = _check.array(shortlist, "shortlist", np.int32, 2)
+    shortlist = _check.array(shortlist, "shortlist", np.int32, 2, device=True)
     if shortlist.shape[0] != x.indptr.size - 1:
         raise ValueError(f"shortlist must have a row for each of the {x.indptr.size - 1} rows of x, not {shortlist.shape[0]}")
-    if check and shortlist.size and not -1 <= shortlist.min() <= shortlist.max() < index.n_labels:
+    if kernels is not _kernels:
+        _there.labels(shortlist, index.n_labels, check)
+    elif check and shortlist.size and not -1 <= shortlist.min() <= shortlist.max() < index.n_labels:
         raise ValueError(f"shortlist must hold labels between 0 and {index.n_labels - 1}, or -1")
-    out, same = np.empty(shortlist.shape, np.float32), np.empty(shortlist.shape, np.bool_)  # (n, m)
-    _kernels.votes(*index, budget, min(rescored, max(1, index.labels_ptr.size - 1)), nearest, power, np.float32(SAME), *x[:3], shortlist,
-                   out, same)
+    out, same = (_place.empty(shortlist.shape, kind, x.indices) for kind in (np.float32, np.bool_))  # (n, m)
+    kernels.votes(*index, budget, min(rescored, max(1, index.labels_ptr.size - 1)), nearest, power, np.float32(SAME), *x[:3], shortlist,
+                  out, same)
     return out, same
 
 

@@ -3,7 +3,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from . import _check, modelfile, sparse
+from . import _check, _place, modelfile, sparse
 from ._cpu import packed as _kernels
 from .lookup import Lookup
 from .mach import LOSSES
@@ -34,22 +34,24 @@ def pack(model):
     """
     if model.feature_seeds.size:
         raise ValueError("model must use its columns as they are, not hashed")
-    weights, scales = np.empty(model.weights.shape, np.int8), np.empty(model.weights.shape[0], np.float32)
-    _kernels.pack(model.weights, weights, scales)
+    weights = _place.empty(model.weights.shape, np.int8, model.weights)
+    scales = _place.empty(model.weights.shape[0], np.float32, model.weights)
+    _place.kernels(_kernels, model=model.weights).pack(model.weights, weights, scales)
     return PackedMach(weights, scales, model.biases, model.lookup, model.loss)
 
 
 def bucket_scores(model, x, *, check=True):
     """Scores (logits) of every bucket, as `mach.bucket_scores` up to the rounding.
 
-    model : PackedMach.  x : Rows (n, features).  check : look at every entry of x.
-    Returns float32 (reps, n, buckets), the same bits for any number of threads.
+    model : PackedMach.  x : Rows (n, features), on a device if the model is.  check : look at every entry of x.
+    Returns float32 (reps, n, buckets), where the model is; on the host the same bits for any number of threads.
     Raises ValueError for another number of columns."""
-    x = sparse.rows(x, check=check)
+    x = sparse.rows(x, check=check, device=True)
     if x.width != model.scales.size:
         raise ValueError(f"x must have {model.scales.size} columns as in training, not {x.width}")
-    out = np.empty((model.lookup.reps, x.indptr.size - 1, model.lookup.buckets), np.float32)  # (reps, n, buckets)
-    _kernels.bucket_scores(model.weights, model.scales, model.biases, model.lookup.buckets, *x[:3], out)
+    kernels = _place.kernels(_kernels, model=model.weights, x=x.indices)
+    out = _place.empty((model.lookup.reps, x.indptr.size - 1, model.lookup.buckets), np.float32, x.indices)  # (reps, n, buckets)
+    kernels.bucket_scores(model.weights, model.scales, model.biases, model.lookup.buckets, *x[:3], out)
     return out
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from . import _check, hashing, modelfile, sparse
+from . import _check, _place, _there, hashing, modelfile, sparse
 from ._cpu import pairs as _kernels
 
 SLICES = 64  # parts of the labels with cells of their own: as many threads could train, and the bits do not depend on how many do
@@ -48,11 +48,12 @@ def scores(weights, x, shortlist, base=None, *, check=True):
 
     weights : PairWeights.  x : Rows (n, width), of fewer than 2**31 columns.  shortlist : int32 (n, k), -1 for none.
     base : float32 (n, k), scores that these are added to, or None.  check : look at every entry of x and the shortlist.
-    Returns float32 (n, k), minus infinity where the shortlist has -1.
+    Returns float32 (n, k), where the arrays are, minus infinity where the shortlist has -1.
     Raises ValueError for shapes or labels that do not fit."""
-    x, shortlist, base = _checked(weights, x, shortlist, base, check)
-    out = np.empty(shortlist.shape, np.float32)  # (n, k)
-    _kernels.scores(weights.table, weights.seeds, _slices(weights), *x[:3], shortlist, base, out)
+    kernels = _place.kernels(_kernels, weights=weights.table, x=getattr(x, "indices", None), shortlist=shortlist, base=base)
+    x, shortlist, base = _checked(weights, x, shortlist, base, check, device=True)
+    out = _place.empty(shortlist.shape, np.float32, shortlist)  # (n, k)
+    kernels.scores(weights.table, weights.seeds, _place.beside(_slices(weights), weights.table), *x[:3], shortlist, base, out)
     return out
 
 
@@ -99,15 +100,19 @@ def _slices(weights):
     return np.arange(weights.n_labels, dtype=np.int64) % SLICES
 
 
-def _checked(weights, x, shortlist, base, check):
-    x = sparse.rows(x, check=check)
+def _checked(weights, x, shortlist, base, check, device=False):
+    x = sparse.rows(x, check=check, device=device)
     n = x.indptr.size - 1
-    shortlist = _check.array(shortlist, "shortlist", np.int32, 2)
+    shortlist = _check.array(shortlist, "shortlist", np.int32, 2, device=device)
     if shortlist.shape[0] != n:
         raise ValueError(f"shortlist must have a row for each of the {n} rows of x, not {shortlist.shape[0]}")
-    if check and shortlist.size and not -1 <= shortlist.min() <= shortlist.max() < weights.n_labels:
+    if _place.on_device(shortlist):
+        _there.labels(shortlist, weights.n_labels, check)
+    elif check and shortlist.size and not -1 <= shortlist.min() <= shortlist.max() < weights.n_labels:
         raise ValueError(f"shortlist must hold labels between 0 and {weights.n_labels - 1}, or -1")
-    base = np.zeros(shortlist.shape, np.float32) if base is None else _check.array(base, "base", np.float32, 2, kinds="iuf")
+    if base is None:
+        base = _place.zeros(shortlist.shape, np.float32, shortlist)
+    base = _check.array(base, "base", np.float32, 2, kinds="iuf", device=device)
     if base.shape != shortlist.shape:
         raise ValueError(f"base must have the shape of shortlist, {shortlist.shape}, not {base.shape}")
     return x, shortlist, base

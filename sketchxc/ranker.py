@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from . import _check, calibration, crosses, decode, fit, metrics, modelfile, neighbours, packed, rerank, sizing, sparse, votes
+from . import (_check, _place, _there, calibration, crosses, decode, fit, metrics, modelfile, neighbours, packed, rerank, sizing, sparse,
+               votes)
 from .crosses import Crosses
 from .neighbours import Neighbours
 from .packed import PackedMach
@@ -68,13 +69,15 @@ def train(x, labels, chosen, *, start=None, keep=None, progress=None):
 def top_k(model, x, k):
     """Best k labels of every row.
 
-    x : Rows (n, features).  k : int.
-    Returns labels int32 (n, k) and scores float32 (n, k), best first; -1 where fewer labels are on the shortlist. Equal scores are in the
-    order of the votes. `probabilities` turns scores into probabilities. With gains the order is by expected gain, probability times gain,
-    and not by score.
+    x : Rows (n, features), for a model on a device on either side.  k : int.
+    Returns labels int32 (n, k) and scores float32 (n, k), where the model is, best first; -1 where fewer labels are on the shortlist. Equal
+    scores are in the order of the votes. `probabilities` turns scores into probabilities. With gains the order is by expected gain,
+    probability times gain, and not by score.
     Source: Jain, Prabhu & Varma 2016, section 3, for propensities as gains."""
     k = _check.integer(k, "k", 1, model.votes.n_labels)
     n = x.indptr.size - 1
+    if _place.on_device(model.weights):
+        return _top_k_there(model, sparse.rows(x, check=False, device=True), k)
     best, best_scores = np.full((n, k), -1, np.int32), np.full((n, k), -np.inf, np.float32)
     for start in range(0, n, BLOCK):
         rows = sparse.take(x, np.arange(start, min(n, start + BLOCK)), check=False)
@@ -87,12 +90,27 @@ def top_k(model, x, k):
     return best, best_scores
 
 
+def _top_k_there(model, x, k):
+    """`top_k` of a model on a device, a block of rows at a time."""
+    n, own = x.indptr.size - 1, _place.on_device(x.indices)
+    best, best_scores = (_place.empty((n, k), kind, model.weights) for kind in (np.int32, np.float32))
+    for start in range(0, n, BLOCK):
+        stop = min(n, start + BLOCK)
+        if own:
+            rows = x._replace(indptr=x.indptr[start:stop + 1])
+        else:
+            rows = _place.to_device(sparse.take(x, np.arange(start, stop), check=False))
+        shortlist, parts = _parts_of(model, rows, max(k, model.shortlist))
+        _there.answered(shortlist, parts, model, best[start:stop], best_scores[start:stop])
+    return best, best_scores
+
+
 def probabilities(model, scores):
     """Probability that a label with a given score is right, from the held-out rows: float32, the shape of `scores`; 0 for a score of -inf,
     where there is no label.
 
     Source: Platt 1999, on the scores of shortlisted labels."""
-    return calibration.probabilities(scores, *model.calibration)
+    return calibration.probabilities(_place.to_host(scores), *_place.to_host(model.calibration))
 
 
 def _train(x, labels, chosen, start, keep, progress):
@@ -190,24 +208,34 @@ def _present(model):
 
 def _features(model, x, size=None):
     """Shortlists int32 (n, m) and what is known of their labels: float64 (n, m, PARTS), zero for parts that the model lacks."""
+    shortlist, parts = _parts_of(model, x, size or model.shortlist)
+    features = np.zeros((*shortlist.shape, PARTS))
+    for part, own in enumerate(parts):
+        if own is not None:
+            features[:, :, part] = np.log(np.maximum(own[0], 0) + own[1]) if own[1] else own[0]
+    features[:, :, 1][shortlist < 0] = 0  # where factors say minus infinity
+    return shortlist, features
+
+
+def _parts_of(model, x, size):
+    """Shortlists, and for each part None or (what it says of their labels (n, m), what is added before the logarithm, 0 for none)."""
     wide = crosses.cross(model.crosses, x, check=False)
-    size = min(size or model.shortlist, model.votes.n_labels)
+    size = min(size, model.votes.n_labels)
     shortlist, counted = votes.candidates(model.votes, wide, size, power=model.power, check=False)
     if size == model.votes.n_labels:  # so few labels that all are re-ranked, also those without a vote
         shortlist, counted = votes.completed(shortlist, counted, model.votes.n_labels)
         if model.basis is not None:  # but for those that were erased
-            shortlist = np.where(model.basis.label_rows[shortlist] < 0, np.int32(-1), shortlist)
-    features = np.zeros((*shortlist.shape, PARTS))
-    features[:, :, 0] = np.log(np.maximum(counted, 0) + FLOOR)
+            shortlist = _there.unless_erased(shortlist, model.basis.label_rows)
+    parts = [(counted, FLOOR), None, None, None, None]
     if model.factors is not None:
-        features[:, :, 1] = np.where(shortlist >= 0, rerank.scores(model.factors, x, shortlist, check=False), 0)
+        parts[1] = rerank.scores(model.factors, x, shortlist, check=False), 0
     if model.mach is not None:
         logits = packed.bucket_scores(model.mach, x, check=False)
-        features[:, :, 2] = decode.shortlist_scores(logits, model.mach.lookup, shortlist, how="log", softmax=model.mach.loss == 1)
+        parts[2] = decode.shortlist_scores(logits, model.mach.lookup, shortlist, how="log", softmax=model.mach.loss == 1), 0
     if model.neighbours is not None:
-        given, features[:, :, 4] = neighbours.votes(model.neighbours, x, shortlist, check=False)
-        features[:, :, 3] = np.log(given + NEAR_FLOOR)
-    return shortlist, features
+        given, same = neighbours.votes(model.neighbours, x, shortlist, check=False)
+        parts[3:] = (given, NEAR_FLOOR), (same, 0)
+    return shortlist, parts
 
 
 def _joined(features, weights, shortlist):

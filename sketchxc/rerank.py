@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from . import _check, _memory, hashing, modelfile, sparse
+from . import _check, _memory, _place, _there, hashing, modelfile, sparse
 from ._cpu import packed as _packing
 from ._cpu import rerank as _kernels
 
@@ -86,7 +86,8 @@ def train(factors, state, x, labels, shortlist, order, *, lr, last_lr=None, near
 
     Each step is one of Adagrad, with a sum of squares per vector, on the softmax over the row's labels and those drawn. Rows without
     features or without labels are passed over.
-    factors : Factors.  state : FactorSlots.  x : Rows (n, columns).  labels : Rows (n, n_labels), values ignored.
+    factors : Factors.  state : FactorSlots.  x : Rows (n, columns).  labels : Rows (n, n_labels), values ignored. On a device all of
+    them and shortlist are; the steps are the same there, one after the other, a repetition to a block.
     shortlist : integers (n, m), labels that are hard to tell from the row's own, which may be among them; -1 = none. None with near=0.
     order : integers (m,), row numbers in the order of the pass.
     lr : float, learning rate.  last_lr : float, rate that a straight line from `lr` reaches at the end of the pass; None keeps `lr`.
@@ -96,13 +97,15 @@ def train(factors, state, x, labels, shortlist, order, *, lr, last_lr=None, near
     root of their number.
     Raises ValueError if the numbers of rows, columns or labels do not fit.
     """
-    x, labels = _check_x(factors, x, check), sparse.rows(labels, factors.labels.shape[1], check=check, name="labels")
+    x, labels = _check_x(factors, x, check), sparse.rows(labels, factors.labels.shape[1], check=check, name="labels", device=True)
     n = x.indptr.size - 1
     near, far = _check.integer(near, "near", 0, 2**20), _check.integer(far, "far", 0, 2**20)
     if labels.indptr.size != n + 1:
         raise ValueError(f"labels must have as many rows as x, {n}, not {labels.indptr.size - 1}")
     if shortlist is None:
-        shortlist = np.empty((n, 0), np.int32)
+        shortlist = _place.empty((n, 0), np.int32, x.indices)
+    kernels = _place.kernels(_kernels, factors=factors.features, state=state.features, x=x.indices, labels=labels.indices,
+                             shortlist=shortlist)
     shortlist = _check_shortlist(factors, shortlist, n, check)
     if near and n and not shortlist.shape[1]:
         raise ValueError("shortlist must have at least one column for near draws")
@@ -112,27 +115,31 @@ def train(factors, state, x, labels, shortlist, order, *, lr, last_lr=None, near
     lr = _check.real(lr, "lr", 0)
     last_lr = lr if last_lr is None else _check.real(last_lr, "last_lr", 0)
     _check_state(factors, state)
-    used = int(np.count_nonzero((np.diff(x.indptr)[order] > 0) & (np.diff(labels.indptr)[order] > 0)))
-    losses = np.zeros(factors.seeds.size, np.float64)  # (reps,)
-    _kernels.train(factors.features, factors.labels, state.features, state.labels, hashing.mix(factors.seeds, seed), factors.seeds,
-                   _hashed(factors), *x[:3], labels.indptr, labels.indices, shortlist, order, lr, last_lr, near, far, losses)
-    return float(losses.mean()) / max(1, used)
+    starts = [_place.to_host(own.indptr) for own in (x, labels)]
+    used = int(np.count_nonzero((np.diff(starts[0])[order] > 0) & (np.diff(starts[1])[order] > 0)))
+    losses = _place.zeros(factors.seeds.size, np.float64, x.indices)  # (reps,)
+    kernels.train(factors.features, factors.labels, state.features, state.labels, hashing.mix(factors.seeds, seed), factors.seeds,
+                  _hashed(factors), *x[:3], labels.indptr, labels.indices, shortlist, _place.beside(order, x.indices), lr, last_lr, near,
+                  far, losses)
+    return float(_place.to_host(losses).mean()) / max(1, used)
 
 
 def scores(factors, x, shortlist, *, check=True):
     """Scores of shortlisted labels, means over the repetitions.
 
-    factors : Factors or PackedFactors.  x : Rows (n, columns).  shortlist : integers (n, k), -1 = none.
+    factors : Factors or PackedFactors.  x : Rows (n, columns).  shortlist : integers (n, k), -1 = none.  All on a device, or none.
     check : look at the entries of x and shortlist.
-    Returns float32 (n, k), minus infinity where the shortlist has -1.
+    Returns float32 (n, k), where the factors are, minus infinity where the shortlist has -1.
     Raises ValueError if the numbers of rows, columns or labels do not fit.
     """
     x = _check_x(factors, x, check)
+    kernels = _place.kernels(_kernels, factors=factors.features, x=x.indices, shortlist=shortlist)
     shortlist = _check_shortlist(factors, shortlist, x.indptr.size - 1, check)
     packed = isinstance(factors, PackedFactors)
-    scales = (factors.feature_scales, factors.label_scales) if packed else (np.empty((factors.seeds.size, 0), np.float32),) * 2
-    out = np.empty(shortlist.shape, np.float32)  # (n, k)
-    _kernels.scores(factors.features, factors.labels, *scales, packed, factors.seeds, _hashed(factors), *x[:3], shortlist, out)
+    none = _place.empty((factors.seeds.size, 0), np.float32, x.indices)
+    scales = (factors.feature_scales, factors.label_scales) if packed else (none, none)
+    out = _place.empty(shortlist.shape, np.float32, x.indices)  # (n, k)
+    kernels.scores(factors.features, factors.labels, *scales, packed, factors.seeds, _hashed(factors), *x[:3], shortlist, out)
     return out
 
 
@@ -154,18 +161,20 @@ def _hashed(factors):
 
 
 def _check_x(factors, x, check):
-    x = sparse.rows(x, check=check)
+    x = sparse.rows(x, check=check, device=True)
     if x.width != factors.columns:
         raise ValueError(f"x must have {factors.columns} columns as in training, not {x.width}")
     return x
 
 
 def _check_shortlist(factors, shortlist, n, check):
-    shortlist = _check.array(shortlist, "shortlist", np.int32, 2)
+    shortlist = _check.array(shortlist, "shortlist", np.int32, 2, device=True)
     if shortlist.shape[0] != n:
         raise ValueError(f"shortlist must have a row for each of the {n} rows of x, not {shortlist.shape[0]}")
     n_labels = factors.labels.shape[1]
-    if check and shortlist.size and shortlist.max() >= n_labels:
+    if _place.on_device(shortlist):
+        _there.labels(shortlist, n_labels, check)
+    elif check and shortlist.size and shortlist.max() >= n_labels:
         raise ValueError(f"shortlist must hold labels below {n_labels}, not {shortlist.max()}")
     return shortlist
 

@@ -22,14 +22,14 @@ class Rows(NamedTuple):
     width: int
 
 
-def rows(x, width=None, *, check=True, name="x"):
+def rows(x, width=None, *, check=True, name="x", device=False):
     """Sparse rows of a matrix or of lists of labels, columns ascending and distinct within a row.
 
     x : scipy sparse matrix of any format (repeated entries are summed, stored zeros dropped), dense array (n, width) of numbers (zeros
         dropped), list with one list of column numbers per row (values 1), or Rows (stored zeros kept; arrays shared where nothing changes).
     width : number of columns; None takes the columns of x, for lists the largest number + 1.
     check : look at every entry. With False the entries of Rows and of scipy matrices are trusted, and Rows come back as they are.
-    name : how error messages call x.  Returns Rows.
+    name : how error messages call x.  device : whether Rows may be on a device, where ascending columns are trusted.  Returns Rows.
     Raises TypeError for other types, ValueError for NaN and infinity (also after conversion to float32), columns outside the width, row
     starts that do not ascend, and a column twice in one row of Rows or lists.
     Example:
@@ -37,6 +37,8 @@ def rows(x, width=None, *, check=True, name="x"):
         Rows(indptr=array([0, 2, 2, 3]), indices=array([3, 7, 1], dtype=int32), values=array([1., 1., 1.], dtype=float32), width=8)
     """
     width = width if width is None else _check.integer(width, "width", 0, _LIMIT)
+    if device and isinstance(x, Rows) and _place.on_device(x.indices):
+        return _there.rows(x if width is None else x._replace(width=width), name, check)
     if isinstance(x, Rows):
         indptr, indices, values, own = x
     elif hasattr(x, "tocsr"):
@@ -132,8 +134,7 @@ def column_counts(x, *, check=True):
         >>> column_counts(rows([[0, 2], [2]]))
         array([1, 0, 2])
     """
-    x = _arrays(x, check=check)
-    return np.bincount(x.indices, minlength=x.width).astype(np.int64, copy=False)
+    return np.bincount(_arrays(x, check=check).indices, minlength=x.width).astype(np.int64, copy=False)
 
 
 def transpose(x, *, check=True):
@@ -212,8 +213,7 @@ def hash_columns(x, width, *, seed, signed=True, check=True):
         >>> hash_columns(rows([[0, 1, 2]]), 1000, seed=0).indices
         array([197, 579, 597], dtype=int32)
     """
-    x = _arrays(x, check=check)
-    return hash_entries(x.indptr, x.indices, x.values, width, seed=seed, signed=signed)
+    return hash_entries(*_arrays(x, check=check)[:3], width, seed=seed, signed=signed)
 
 
 def hash_entries(indptr, keys, values, width, *, seed, signed=True):

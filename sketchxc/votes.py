@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from . import _check, hashing, modelfile, sparse
+from . import _check, _place, hashing, modelfile, sparse
 from ._cpu import votes as _kernels
 
 _LIMIT = 2**31 - 1
@@ -236,10 +236,10 @@ def strike(votes, labels):
 def candidates(votes, x, k, *, power=0.5, check=True):
     """Labels that the features of each row vote for: label k gets the sum of x_j^power w_jk.
 
-    votes : Votes.  x : Rows (n, width), values above 0 vote.  k : int, at most n_labels.  power : float, at least 0.
-    check : look at every entry of x.
-    Returns labels int32 (n, k) and scores float32 (n, k), best first, ties by the smaller label; -1 and 0 where no label is left. Scores
-    are summed in float32 in the order of the columns.
+    votes : Votes.  x : Rows (n, width), values above 0 vote, on a device if votes are.  k : int, at most n_labels.  power : float, at
+    least 0.  check : look at every entry of x.
+    Returns labels int32 (n, k) and scores float32 (n, k), where x is, best first, ties by the smaller label; -1 and 0 where no label is
+    left. Scores are summed in float32 in the order of the columns.
     Raises ValueError for another number of columns.
     Example:
         >>> x = sparse.rows([[0], [1], [1]])
@@ -248,21 +248,25 @@ def candidates(votes, x, k, *, power=0.5, check=True):
                [ 1, -1],
                [ 1, -1]], dtype=int32)
     """
-    x = sparse.rows(x, check=check)
+    x = sparse.rows(x, check=check, device=True)
+    kernels = _place.kernels(_kernels, votes=votes.starts, x=x.indices)
     if x.width != votes.scales.size:
         raise ValueError(f"x must have {votes.scales.size} columns, not {x.width}")
     k, power = _check.integer(k, "k", 1, votes.n_labels), _check.real(power, "power", 0)
     n = x.indptr.size - 1
-    labels, scores = np.empty((n, k), np.int32), np.empty((n, k), np.float32)
-    _kernels.candidates(votes.starts, votes.labels, votes.weights, votes.scales.astype(np.float32), votes.n_labels, power, *x[:3],
-                        labels, scores)
+    labels, scores = (_place.empty((n, k), kind, x.indices) for kind in (np.int32, np.float32))
+    kernels.candidates(votes.starts, votes.labels, votes.weights, _place.copied(votes.scales, np.float32), votes.n_labels, power, *x[:3],
+                       labels, scores)
     return labels, scores
 
 
 def completed(labels, scores, n_labels):
     """Rankings of all n_labels labels: those without a vote follow the others, in ascending order, with score 0.
 
-    labels : int32 (n, n_labels), -1 at the end.  scores : float32 (n, n_labels).  Returns both, new."""
+    labels : int32 (n, n_labels), -1 at the end.  scores : float32 (n, n_labels).  Returns both, new, but on a device as they were."""
+    if _place.on_device(labels):
+        _place.kernels(_kernels, labels=labels).complete_rows(labels, _place.zeros(labels.shape, np.int8, labels))
+        return labels, scores
     n = labels.shape[0]
     missing = np.ones((n, n_labels + 1), bool)
     missing[np.arange(n)[:, None], labels] = False  # -1 marks the extra column

@@ -29,7 +29,7 @@ HELPERS = {"_jit": set(), "_check": {"_place"}, "_disk": set(), "_threads": set(
            "_strings": {"_check", "_place", "_cpu.hashing"},
            "_batches": {"_cpu.batches"}, "_chances": set(), "_sketches": {"_check", "_place", "_cpu.sketch"},
            "_nets": {"_place", "_cpu.mach", "_cpu.shallow"},
-           "_there": {"_check", "_place", "_cpu.embed", "_cpu.optim", "_cpu.sparse"},
+           "_there": {"_check", "_place", "_cpu.decode", "_cpu.embed", "_cpu.optim", "_cpu.rerank", "_cpu.sparse"},
            "_place": set()}  # by name, when an array on a device is seen: nothing of CUDA is imported before
 # Loops and scalars that a public module uses besides those of its own name.
 BORROWED = {"count": {"_cpu.hashing"}, "decode": {"_cpu.lookup"}, "partition": {"_cpu.decode"}, "shallow": {"_cpu.mach", "_scalar.dense"},

@@ -7,25 +7,21 @@ import inspect
 import pathlib
 import types
 
-import numba
 import numpy as np
 import pytest
+from twins import NEEDS, SIMULATED, columns, small_grids  # noqa: F401
 
-if not (numba.config.ENABLE_CUDASIM and numba.config.DISABLE_JIT):
-    pytest.skip("needs NUMBA_ENABLE_CUDASIM=1 NUMBA_DISABLE_JIT=1", allow_module_level=True)
+if not SIMULATED:
+    pytest.skip(NEEDS, allow_module_level=True)
 
 import sketchxc
 from sketchxc import to_device, to_host
-from twins import columns, small_grids  # noqa: F401
 
 # Columns without a twin, and why.
 HOST_ONLY = {"vector": "steps for the vector registers of a CPU", "files": "bytes of files", "text": "Python's texts",
              "count": "tables that grow", "batches": "draws on the host, whose results are moved", "heavy": "one key after the other",
              "sessions": "one event after the other", "partition": "learned once, on the host", "minhash": "prepared on the host",
              "density": "counts of points, made on the host"}
-# Columns whose twins are still to be written.
-NOT_YET = {"dense", "pairs"}
-
 CASES = [(name, case) for name, module in columns().items() for case in module.CASES]
 HOME = pathlib.Path(sketchxc.__file__).parent
 
@@ -59,8 +55,8 @@ def test_twins_agree(name, case):
 
 def test_every_column_has_a_side():
     """A new column of loops gets a twin, or is listed above with a reason."""
-    assert cells("_cpu") == cells("_cuda") | set(HOST_ONLY) | NOT_YET
-    assert not cells("_cuda") & (set(HOST_ONLY) | NOT_YET)
+    assert cells("_cpu") == cells("_cuda") | set(HOST_ONLY)
+    assert not cells("_cuda") & set(HOST_ONLY)
     assert set(columns()) == cells("_cuda")
 
 

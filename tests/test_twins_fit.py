@@ -2,27 +2,16 @@
 
 Runs with NUMBA_ENABLE_CUDASIM=1 NUMBA_DISABLE_JIT=1.
 """
-import numba
 import numpy as np
 import pytest
+from twins import random_rows as rows
+from twins import CLOSE, NEEDS, SIMULATED, small_blocks  # noqa: F401
 
-if not (numba.config.ENABLE_CUDASIM and numba.config.DISABLE_JIT):
-    pytest.skip("needs NUMBA_ENABLE_CUDASIM=1 NUMBA_DISABLE_JIT=1", allow_module_level=True)
+if not SIMULATED:
+    pytest.skip(NEEDS, allow_module_level=True)
 
 from sketchxc import _place, fit, modelfile, sizing, sparse
 from sketchxc._cuda import _target
-
-CLOSE = dict(rtol=2e-5, atol=2e-5)
-
-
-@pytest.fixture(autouse=True)
-def small_blocks(monkeypatch):
-    monkeypatch.setattr(_target, "THREADS", 4)
-    monkeypatch.setattr(_target, "BLOCKS", 3)
-
-
-def rows(rng, n=5, width=7):
-    return sparse.rows((rng.normal(size=(n, width)) * (rng.random((n, width)) < 0.5)).astype(np.float32))
 
 
 def planned(rng, **more):

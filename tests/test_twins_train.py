@@ -2,37 +2,20 @@
 
 Runs with NUMBA_ENABLE_CUDASIM=1 NUMBA_DISABLE_JIT=1.
 """
-import numba
 import numpy as np
 import pytest
+from twins import random_rows as rows
+from twins import CLOSE, NEEDS, SIMULATED, small_blocks, there  # noqa: F401
 
-if not (numba.config.ENABLE_CUDASIM and numba.config.DISABLE_JIT):
-    pytest.skip("needs NUMBA_ENABLE_CUDASIM=1 NUMBA_DISABLE_JIT=1", allow_module_level=True)
+if not SIMULATED:
+    pytest.skip(NEEDS, allow_module_level=True)
 
 from sketchxc import decode, embed, lookup, mach, optim, shallow, sparse, to_device, to_host
 from sketchxc._cuda import _target
 
-CLOSE = dict(rtol=2e-5, atol=2e-5)
-
-
-@pytest.fixture(autouse=True)
-def small_blocks(monkeypatch):
-    monkeypatch.setattr(_target, "THREADS", 4)
-    monkeypatch.setattr(_target, "BLOCKS", 3)
-
-
-def rows(rng, n=5, width=7):
-    return sparse.rows((rng.normal(size=(n, width)) * (rng.random((n, width)) < 0.5)).astype(np.float32))
-
 
 def normal(rng, *shape):
     return rng.normal(size=shape).astype(np.float32)
-
-
-def there(*states):
-    """All arrays are on the device."""
-    return all(hasattr(state, "copy_to_host") if not isinstance(state, tuple) else there(*(p for p in state if not np.isscalar(p)))
-               for state in states)
 
 
 def test_gather_and_scatter():

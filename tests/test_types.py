@@ -86,8 +86,8 @@ RETURNS = {
     "crosses": {
         "pair_cell": ((I64, I64, U64, I64), types.int64),
         "heaviest": ((IDS, FLOATS, I64 - 7, I64 - 4, IDS.copy(), FLOATS.copy()), types.int64),
-        "kept_pairs": ((2, IDS, FLOATS, np.zeros(1, np.uint64), IDS, U64, 6, I64, np.zeros(9, np.int64), np.zeros(9, np.float32), IDS, FLOATS,
-                        0), types.int64),
+        "kept_pairs": ((2, IDS, FLOATS, np.zeros(1, np.uint64), IDS, U64, 6, I64, np.zeros(9, np.int64), np.zeros(9, np.float32), IDS,
+                        FLOATS, 0), types.int64),
         "ones": ((U64,), types.int64),
     },
     "rerank": {

@@ -199,5 +199,31 @@ def cumsum(values):
     cupy.cumsum(cupy.asarray(values), out=cupy.asarray(values))
 
 
+def numpy_like(value):
+    """View of an array on the device that NumPy's functions take: CuPy's; a copy on the host in the simulator."""
+    if SIMULATED:
+        return _numpy(value)
+    import cupy
+    return cupy.asarray(value)
+
+
+def array_type():
+    """Type of what `numpy_like` gives, None in the simulator."""
+    if SIMULATED:
+        return None
+    import cupy
+    return cupy.ndarray
+
+
+def is_numpy_like(value):
+    """Whether a function of NumPy's kind that got `numpy_like` arrays has made this array."""
+    return isinstance(value, np.ndarray if SIMULATED else array_type())
+
+
+def from_numpy_like(value):
+    """The same array as the rest of the package takes it."""
+    return upload(value) if SIMULATED else array(value)
+
+
 def _numpy(value):
     return value.copy_to_host() if hasattr(value, "copy_to_host") else np.asarray(value)

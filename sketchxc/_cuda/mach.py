@@ -1,7 +1,7 @@
 """Grids of the training of linear MACH, all repetitions in one launch, and of its bucket scores.
 
-A step is four grids: scores of the batch, slopes of the loss in their place, the step of the biases, the step of the touched weights. The
-host only puts them on the stream and does not wait in between. Every number has one owner, so there are no float atomics, and the sums
+A step is three grids: scores of the batch, slopes of the loss in their place, the step of the biases and of the touched weights. The host
+only puts them on the stream and does not wait in between. Every number has one owner, so there are no float atomics, and the sums
 over a batch run in its order.
 """
 import numpy as np
@@ -101,8 +101,8 @@ def train(weights, biases, wm, wv, bm, bv, rule, hypers, softmax, columns, width
         _score(weights, biases, low, indptr, indices, values, first, own)
         _slope(own.reshape(own.shape[0], reps, buckets), softmax, np.float32(1.0) / np.float32(own.shape[0]), labels_ptr, labels, first,
                first_rep, seeds, table, buckets, row_losses)
-        _descend_biases(rule, hypers, t, own, low, biases, bm, bv)
-        _descend_columns(rule, hypers, t, own, low, distinct, features, ends, members, member_values, indptr, first, weights, wm, wv)
+        _descend(rule, hypers, t, own, low, distinct, features, ends, members, member_values, indptr, first, weights, wm, wv, biases, bm,
+                 bv)
     add_up(row_losses.reshape(row_losses.size), losses)
 
 
@@ -130,23 +130,25 @@ def _slope(slopes, softmax, scale, labels_ptr, labels, first, first_rep, seeds, 
             cuda.syncthreads()
 
 
-@kernel(lambda rule, hypers, t, slopes, low, biases, m, v: slopes.shape[1])
-def _descend_biases(rule, hypers, t, slopes, low, biases, m, v):
-    """Step of the biases; one thread owns one."""
-    for j in range(cuda.grid(1), slopes.shape[1], cuda.gridsize(1)):
+@device
+def descend_biases(rule, hyper, slopes, low, biases, m, v, first, step):
+    """Step of the biases low + first, low + first + step, ... with the sums of the slopes (rows, columns)."""
+    for j in range(first, slopes.shape[1], step):
         total = np.float32(0.0)
         for i in range(slopes.shape[0]):
             total += slopes[i, j]
-        descend_bias(rule, hypers[t], total, biases, m, v, low + j)
+        descend_bias(rule, hyper, total, biases, m, v, low + j)
 
 
-@kernel(lambda rule, hypers, t, slopes, low, distinct, features, ends, members, values, indptr, first, weights, m, v:
-        (slopes.shape[1], min(features.size, ROWS)))
-def _descend_columns(rule, hypers, t, slopes, low, distinct, features, ends, members, values, indptr, first, weights, m, v):
-    """Step of the weights of a batch's features, each with the sum of its gradients; one thread owns one weight."""
+@kernel(lambda rule, hypers, t, slopes, low, distinct, features, ends, members, values, indptr, first, weights, m, v, biases, bm, bv:
+        (slopes.shape[1], max(1, min(features.size, ROWS))))
+def _descend(rule, hypers, t, slopes, low, distinct, features, ends, members, values, indptr, first, weights, m, v, biases, bm, bv):
+    """Step of the weights of a batch's features, each with the sum of its gradients, and of the biases; one thread owns one weight."""
     column, row = cuda.grid(2)
     columns, rows = cuda.gridsize(2)
     base = indptr[first]
+    if row == 0:
+        descend_biases(rule, hypers[t], slopes, low, biases, bm, bv, column, columns)
     for q in range(base + row, base + distinct[t], rows):
         begin = ends[q - 1] if q > base else base
         for j in range(column, slopes.shape[1], columns):

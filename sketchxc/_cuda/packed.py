@@ -16,7 +16,7 @@ def pack(rows, packed, scales):
         scales[i] = top / np.float32(127.0)
         factor = np.float32(127.0) / top if top > np.float32(0.0) else np.float32(0.0)
         for j in range(rows.shape[1]):
-            # To the nearest, ties to even, as `round`, which here would take float64: numbers of that size have no digits left behind the point.
+            # To the nearest, ties to even, as `round`, which here would take float64: numbers as large as EDGE have no fraction.
             packed[i, j] = np.int8(rows[i, j] * factor + EDGE - EDGE)
 
 

@@ -219,3 +219,14 @@ def answers(scores, shortlist, calibration, gains, best_labels, best_scores, wor
                     best_labels[i, q], best_scores[i, q], worth[i, q] = best_labels[i, q - 1], best_scores[i, q - 1], worth[i, q - 1]
                     q -= 1
                 best_labels[i, q], best_scores[i, q], worth[i, q] = label, score, own
+
+
+@kernel(lambda shortlist, label_rows: (shortlist.shape[1], shortlist.shape[0]))
+def drop_erased(shortlist, label_rows):
+    """-1 in place of the labels that have a negative number of rows; one thread owns one. Only the device has this."""
+    column, row = cuda.grid(2)
+    columns, rows = cuda.gridsize(2)
+    for i in range(row, shortlist.shape[0], rows):
+        for c in range(column, shortlist.shape[1], columns):
+            if shortlist[i, c] >= 0 and label_rows[shortlist[i, c]] < 0:
+                shortlist[i, c] = -1

@@ -7,8 +7,8 @@ import numpy as np
 from .._scalar import dense as _scalar
 from ._target import block_kernel, cuda, device, kernel, on_device
 from .decode import SHARES
-from .mach import ROWS, loss_of
-from .optim import descend, descend_bias
+from .mach import ROWS, descend_biases, loss_of
+from .optim import descend
 from .sparse import weighted
 
 _device = on_device(_scalar)
@@ -107,38 +107,30 @@ def loss_slopes(scores, scale, softmax, labels_ptr, labels, first, low, seeds, t
             cuda.syncthreads()
 
 
-@kernel(lambda rule, hypers, t, slopes, bias, m, v: (slopes.shape[2], slopes.shape[0]))
-def descend_biases(rule, hypers, t, slopes, bias, m, v):
-    """One step of the rule on a layer's biases, with the sums of the slopes (reps, rows, units) over the rows."""
-    column, rep = cuda.grid(2)
-    columns, reps = cuda.gridsize(2)
-    for r in range(rep, slopes.shape[0], reps):
-        for j in range(column, slopes.shape[2], columns):
-            total = np.float32(0.0)
-            for i in range(slopes.shape[1]):
-                total += slopes[r, i, j]
-            descend_bias(rule, hypers[t], total, bias[r], m[r], v[r], j)
-
-
-@kernel(lambda rule, hypers, t, gradient, weights, m, v: (weights.shape[2], weights.shape[1], weights.shape[0]))
-def descend_layer(rule, hypers, t, gradient, weights, m, v):
-    """One step of the rule on the weights of a dense layer."""
+@kernel(lambda rule, hypers, t, gradient, weights, m, v, slopes, bias, bm, bv: (weights.shape[2], weights.shape[1], weights.shape[0]))
+def descend_layer(rule, hypers, t, gradient, weights, m, v, slopes, bias, bm, bv):
+    """One step of the rule on the weights of a dense layer, and on its biases with the sums of the slopes (reps, rows, units); one launch,
+    because small batches wait for launches."""
     column, row, rep = cuda.grid(3)
     columns, rows, reps = cuda.gridsize(3)
     for r in range(rep, weights.shape[0], reps):
+        if row == 0:
+            descend_biases(rule, hypers[t], slopes[r], 0, bias[r], bm[r], bv[r], column, columns)
         for i in range(row, weights.shape[1], rows):
             for j in range(column, weights.shape[2], columns):
                 descend(rule, hypers[t], gradient[r, i, j], weights[r], m[r], v[r], i, j)
 
 
-@kernel(lambda rule, hypers, t, slopes, distinct, features, ends, members, values, indptr, first, embed, m, v:
-        (slopes.shape[2], min(features.size, ROWS), slopes.shape[0]))
-def descend_rows(rule, hypers, t, slopes, distinct, features, ends, members, values, indptr, first, embed, m, v):
-    """One step of the rule on the table rows of batch t, each with the sum of its gradients."""
+@kernel(lambda rule, hypers, t, slopes, distinct, features, ends, members, values, indptr, first, embed, m, v, bias, bm, bv:
+        (slopes.shape[2], max(1, min(features.size, ROWS)), slopes.shape[0]))
+def descend_rows(rule, hypers, t, slopes, distinct, features, ends, members, values, indptr, first, embed, m, v, bias, bm, bv):
+    """One step of the rule on the table rows of batch t, each with the sum of its gradients, and on the biases behind the table."""
     column, row, rep = cuda.grid(3)
     columns, rows, reps = cuda.gridsize(3)
     base = indptr[first]
     for r in range(rep, slopes.shape[0], reps):
+        if row == 0:
+            descend_biases(rule, hypers[t], slopes[r], 0, bias[r], bm[r], bv[r], column, columns)
         for q in range(base + row, base + distinct[t], rows):
             begin = ends[q - 1] if q > base else base
             for j in range(column, slopes.shape[2], columns):

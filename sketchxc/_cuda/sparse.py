@@ -186,3 +186,26 @@ def _collect(ids, order, ranks, rows, starts):
             starts[ranks[k] - 1] = k
         if k == n - 1:
             starts[ranks[k]] = n
+
+
+@kernel(lambda ranked, indptr, indices, width, found, bad: found.shape[0])
+def hits(ranked, indptr, indices, width, found, bad):
+    """found[i, q] = whether ranked[i, q] is a column of row i. `bad` gets 1 + a row where one is outside -1 to `width` - 1, where one comes
+    twice, and where a column comes twice. One thread owns a row; only the device has this, the host asks NumPy."""
+    for i in range(cuda.grid(1), found.shape[0], cuda.gridsize(1)):
+        begin, end = indptr[i], indptr[i + 1]
+        for q in range(found.shape[1]):
+            label = ranked[i, q]
+            if label < -1 or label >= width:
+                bad[0] = i + 1
+            for p in range(q):
+                if ranked[i, p] == label and label >= 0:
+                    bad[1] = i + 1
+            times = 0
+            for p in range(begin, end):
+                times += 1 if indices[p] == label else 0
+            found[i, q] = times > 0
+        for p in range(begin, end):
+            for q in range(begin, p):
+                if indices[q] == indices[p]:
+                    bad[2] = i + 1

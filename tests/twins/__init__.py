@@ -8,7 +8,15 @@ import importlib
 import pkgutil
 from typing import Any, Callable, NamedTuple
 
+import numba
+import numpy as np
 import pytest
+
+from sketchxc.sparse import rows
+
+SIMULATED = bool(numba.config.ENABLE_CUDASIM and numba.config.DISABLE_JIT)
+NEEDS = "needs NUMBA_ENABLE_CUDASIM=1 NUMBA_DISABLE_JIT=1"
+CLOSE = dict(rtol=2e-5, atol=2e-5)
 
 
 class Case(NamedTuple):
@@ -30,6 +38,25 @@ def columns():
     """Name -> module of this package for every column with a twin."""
     names = sorted(found.name for found in pkgutil.iter_modules(__path__))
     return {name: importlib.import_module(f"{__name__}.{name}") for name in names}
+
+
+def random_rows(rng, n=5, width=7):
+    """Sparse rows, half of whose numbers are zero."""
+    return rows((rng.normal(size=(n, width)) * (rng.random((n, width)) < 0.5)).astype(np.float32))
+
+
+def there(*states):
+    """All arrays are on the device."""
+    return all(hasattr(state, "copy_to_host") if not isinstance(state, tuple)
+               else there(*(p for p in state if not np.isscalar(p) and p is not None)) for state in states)
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch):
+    """Blocks and grids so small that small inputs need several, for whole runs; it works wherever it is imported."""
+    target = importlib.import_module("sketchxc._cuda._target")
+    monkeypatch.setattr(target, "THREADS", 4)
+    monkeypatch.setattr(target, "BLOCKS", 3)
 
 
 @pytest.fixture

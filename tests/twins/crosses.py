@@ -48,10 +48,12 @@ def gaps(rng):
     return arguments[9], indptr, *arguments[10:12], np.full(indptr[-1], -7, np.int32), np.full(indptr[-1], np.nan, np.float32)
 
 
+def roomy(indptr, top, room):
+    room[...] = np.diff(lengths(sparse.Rows(indptr, None, None, 0), top), prepend=0)
+
+
 CASES = [
-    Case("rooms", lambda rng: (found(rng)[0].indptr, 4, np.full(10, -7, np.int64)),
-         reference=lambda indptr, top, room: room.__setitem__(slice(None), np.diff(lengths(sparse.Rows(indptr, None, None, 0), top),
-                                                                                      prepend=0))),
+    Case("rooms", lambda rng: (found(rng)[0].indptr, 4, np.full(10, -7, np.int64)), reference=roomy),
     *(Case("cross_rows", lambda rng, top=top, least=least: crossing(rng, top, least), rtol=1e-6, reference=row_by_row("cross_rows"))
       for top, least in ((4, 2), (16, 1), (2, 3))),
     Case("close_gaps", gaps, reference=row_by_row("close_gaps")),

@@ -7,7 +7,7 @@ from . import Case
 from .sparse import csr
 
 # Steps of the CPU's loop.
-PARTS = {"heaviest_first", "posting", "collect", "complete"}
+PARTS = {"heaviest_first", "collect", "complete"}
 
 
 def asked(rng, budget=10**6, rescored=7, nearest=4, power=2.0, n=4):

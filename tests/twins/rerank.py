@@ -58,7 +58,13 @@ def ordered(scores, shortlist, calibration, gains, best_labels, best_scores, wor
             out[i, :len(rows)] = found[i, rows]
 
 
+def erased(shortlist, label_rows):
+    shortlist[...] = np.where((shortlist >= 0) & (label_rows[shortlist] < 0), -1, shortlist)
+
+
 CASES = [
+    Case("drop_erased", lambda rng: (rng.integers(-1, 8, (9, 5)).astype(np.int32), rng.integers(-1, 2, 8).astype(np.int32)),
+         reference=erased),
     *(Case("scores", lambda rng, scaled=scaled, hashed=hashed: scored(rng, scaled, hashed), rtol=1e-4, atol=1e-3)
       for scaled, hashed in ((False, False), (True, False), (False, True))),
     Case("train", lambda rng: trained(rng, False), rtol=1e-4, atol=1e-5),

@@ -64,12 +64,14 @@ def bias_steps(rule, hypers, t, back, bias, m, v):
         shallow.descend_bias(rule, hypers[t], back[r], np.empty_like(bias[r]), bias[r], m[r], v[r])
 
 
-def layer_steps(rule, hypers, t, gradient, weights, m, v):
+def layer_steps(rule, hypers, t, gradient, weights, m, v, back, bias, bm, bv):
+    bias_steps(rule, hypers, t, back, bias, bm, bv)
     for r in range(REPS):
         shallow.descend_weights(rule, hypers[t], gradient[r].reshape(-1), weights[r].reshape(-1), m[r].reshape(-1), v[r].reshape(-1))
 
 
-def row_steps(rule, hypers, t, back, distinct, features, ends, members, x, indptr, first, embed, m, v):
+def row_steps(rule, hypers, t, back, distinct, features, ends, members, x, indptr, first, embed, m, v, bias, bm, bv):
+    bias_steps(rule, hypers, t, back, bias, bm, bv)
     for r in range(REPS):
         shallow.descend_rows(rule, hypers[t], back[r], features, ends, members, x, indptr[first], distinct[t], np.empty(UNITS, np.float32),
                              embed[r], m[r], v[r])
@@ -79,15 +81,15 @@ def row_case(opt):
     def arguments(rng):
         x = sparse.Rows(*csr(rng, 6, 7), 7)
         return (opt.rule, optim.hyper(opt, 3, 2), 1, values(rng), *prepared(x, 3), x.indptr, 3, normal(rng, REPS, 7, UNITS),
-                *moments(rng, opt, (REPS, 7, UNITS)))
+                *moments(rng, opt, (REPS, 7, UNITS)), normal(rng, REPS, UNITS), *moments(rng, opt, (REPS, UNITS)))
     return Case("descend_rows", arguments, rtol=1e-5, atol=1e-5, reference=row_steps)
 
 
-def steps(function, reference, opt, *shape):
+def layer_case(opt):
     def arguments(rng):
-        given = values(rng) if len(shape) == 2 else normal(rng, *shape)
-        return opt.rule, optim.hyper(opt, 3, 2), 1, given, normal(rng, *shape), *moments(rng, opt, shape)
-    return Case(function, arguments, rtol=1e-5, atol=1e-5, reference=reference)
+        return (opt.rule, optim.hyper(opt, 3, 2), 1, normal(rng, REPS, ROWS, UNITS), normal(rng, REPS, ROWS, UNITS),
+                *moments(rng, opt, (REPS, ROWS, UNITS)), values(rng), normal(rng, REPS, UNITS), *moments(rng, opt, (REPS, UNITS)))
+    return Case("descend_layer", arguments, rtol=1e-5, atol=1e-5, reference=layer_steps)
 
 
 CASES = [
@@ -101,7 +103,6 @@ CASES = [
            reference=each(shallow.block, 3)) for kind in range(2)),
     Case("drop", lambda rng: (words(rng, REPS, 2, 2), 1, 0, np.uint64(2**31), np.float32(2.0), values(rng)), reference=dropped),
     loss_case(False), loss_case(True),
-    *(steps("descend_biases", bias_steps, opt, REPS, UNITS) for opt in OPTIMIZERS),
-    *(steps("descend_layer", layer_steps, opt, REPS, ROWS, UNITS) for opt in OPTIMIZERS),
+    *(layer_case(opt) for opt in OPTIMIZERS),
     row_case(OPTIMIZERS[0]), row_case(OPTIMIZERS[1]),
 ]

@@ -56,7 +56,38 @@ def long_rows(rng):
     return indptr, indices, values, normal(rng, 40, 3), np.full((3, 3), np.nan, np.float32)
 
 
+def ranking(rng, fault=None):
+    indptr, indices, _ = csr(rng)
+    ranked = np.array([rng.permutation(11)[:5] for _ in range(9)], np.int32)
+    ranked[rng.random((9, 5)) < 0.2] = -1
+    ranked[2] = [4, 3, 2, 1, 0]
+    if fault == 0:
+        ranked[2, 1] = 11
+    elif fault == 1:
+        ranked[2, 1] = 4
+    elif fault == 2:
+        indices[indptr[2] + 1] = indices[indptr[2]]
+    return ranked, indptr, indices, 11, np.ones((9, 3), np.bool_), np.zeros(3, np.int64)
+
+
+def found(ranked, indptr, indices, width, out, bad):
+    for i in range(9):
+        own = indices[indptr[i]:indptr[i + 1]].tolist()
+        out[i] = [label in own for label in ranked[i, :3].tolist()]
+        named = [label for label in ranked[i, :3].tolist() if label >= 0]
+        for place, wrong in enumerate((max(named, default=0) >= width, len(set(named)) < len(named), len(set(own)) < len(own))):
+            bad[place] = i + 1 if wrong else bad[place]
+
+
+def longer(rng, fault):
+    """Row 2 has two columns at least."""
+    while np.diff(csr(np.random.default_rng(state := rng.integers(2**32)))[0])[2] < 2:
+        pass
+    return ranking(np.random.default_rng(state), fault)
+
+
 CASES = [
+    *(Case("hits", lambda rng, fault=fault: longer(rng, fault), reference=found) for fault in (None, 0, 1, 2)),
     Case("scan", faulty),
     Case("scan", lambda rng: faulty(rng, index=11)),
     Case("scan", lambda rng: faulty(rng, index=-1, value=np.inf)),
