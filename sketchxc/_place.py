@@ -132,7 +132,8 @@ def room(wanted, name):
 def to_device(state):
     """The state with all its arrays copied to the device, ready for the same functions there.
 
-    state : any state of this package, a NumPy array, or a tuple of them; arrays that are on the device already stay, and so do numbers
+    state : any state of this package, a NumPy array, or a tuple of them; arrays that are on the device already stay, those of CuPy, torch
+        and others with `__cuda_array_interface__` as views of their memory, which they share from then on; so do numbers
         and what only the host reads: the `steps` of an optimizer's state, the encoder and the label names of a classifier.
 
     Returns the same kind of state.
@@ -146,7 +147,8 @@ def to_device(state):
         if array.dtype.kind not in "biuf":
             raise TypeError(f"state must hold numbers to go to a device, not {array.dtype}")
     room(sum(array.nbytes for array in here), "state")
-    return _moved(state, found.upload, lambda value: isinstance(value, np.ndarray), {})
+    return _moved(state, lambda array: found.array(array) if on_device(array) else found.upload(array),
+                  lambda value: isinstance(value, np.ndarray) or on_device(value), {})
 
 
 def to_host(state):

@@ -94,7 +94,7 @@ def _predict(args):
     classifier = modelfile.load(args.model_file, expected=pipeline.Classifier)
     names = pipeline.label_names(classifier)
     data = pipeline.read_inputs(args.input, classifier.encoder)
-    ranked, scores = pipeline.predict(classifier, data, args.k)
+    ranked, scores = pipeline.predict(classifier, data, args.k, device=args.device)
     chances = pipeline.probabilities(classifier, scores)
     scores = scores if chances is None else chances
     if args.threshold is not None:
@@ -116,7 +116,7 @@ def _evaluate(args):
     data, labels, _ = pipeline.read(args.test, encoder=classifier.encoder, names=names, n_labels=pipeline.n_labels(classifier))
     pipeline.predict(classifier, data[:1] if classifier.encoder.text else pipeline.first_row(data), 1)  # compile before the clock runs
     start = time.perf_counter()
-    ranked, scores = pipeline.predict(classifier, data, args.k)
+    ranked, scores = pipeline.predict(classifier, data, args.k, device=args.device)
     seconds = time.perf_counter() - start
     n = ranked.shape[0]
     ks = sorted({k for k in (1, 3, 5, args.k) if k <= ranked.shape[1]})
@@ -295,6 +295,7 @@ def _parser():
     verb.add_argument("input", metavar="INPUT", help="as for train; texts may stand alone on their lines")
     verb.add_argument("-k", type=int, default=5, help="labels per row (default: 5)")
     verb.add_argument("--threshold", type=float, metavar="P", help="only labels with this probability or more (default: all)")
+    verb.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="cuda: on a GPU (default: cpu)")
     verb.add_argument("-o", "--output", metavar="FILE", help="default: standard output")
 
     verb = verbs.add_parser("evaluate", help="metrics on a test file", description="Score a model on rows with known labels.")
@@ -302,6 +303,7 @@ def _parser():
     verb.add_argument("model_file", metavar="MODEL")
     verb.add_argument("test", metavar="TEST")
     verb.add_argument("-k", type=int, default=5, help="largest k (default: 5)")
+    verb.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="cuda: on a GPU (default: cpu)")
     verb.add_argument("--train", metavar="TRAIN", help="training file, for propensity-scored precision")
     verb.add_argument("--propensity", choices=sorted(metrics.PROPENSITY_PRESETS), default="default", help="preset of its constants A and B")
     verb.add_argument("--json", action="store_true")

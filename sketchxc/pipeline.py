@@ -289,12 +289,20 @@ def ranking(classifier, x, k):
     return fit.trainer(classifier.model).top_k(classifier.model, x, k, how=classifier.how)
 
 
-def predict(classifier, data, k=5):
+def predict(classifier, data, k=5, *, device="cpu"):
     """Best k labels of texts or rows of numbers.
 
     classifier : Classifier.  data : list of str, or Rows or scipy sparse (n, features).  k : int.
-    Returns labels int32 (n, k) and scores float32 (n, k), best first; -1 where there are no more labels."""
-    return ranking(classifier, encode(classifier.encoder, data), _check.integer(k, "k", 1))
+    device : "cpu", or "cuda": the model is moved there for the call, and the answers back.
+    Returns labels int32 (n, k) and scores float32 (n, k), best first; -1 where there are no more labels. For a classifier that `to_device`
+    has moved they are on the device, and rows are made of the data on the host.
+    Raises RuntimeError (`_place.DeviceError`) if no device can be used or it fails, MemoryError if it is too small."""
+    x, k = encode(classifier.encoder, data), _check.integer(k, "k", 1)
+    if _check.choice(device, "device", fit.DEVICES) == "cpu":
+        return ranking(classifier, x, k)
+    own = _place.to_device(classifier)
+    with _place.guarded("prediction"):
+        return _place.to_host(ranking(own, x, k))
 
 
 def probabilities(classifier, scores):

@@ -1,6 +1,7 @@
 """Hypothesis profile: no deadline (first calls compile), the same examples in every run, small arrays where kernels run as Python."""
 import os
 
+import numba
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -9,6 +10,15 @@ EXAMPLES = 25 if AS_PYTHON else 100
 settings.register_profile("sketchxc", deadline=None, derandomize=True, max_examples=EXAMPLES,
                           suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 settings.load_profile("sketchxc")
+
+
+@pytest.fixture(scope="module")
+def one_thread():
+    """For files of hundreds of tiny examples: waking a second thread for each costs more than all of them."""
+    before = numba.get_num_threads()
+    numba.set_num_threads(1)
+    yield
+    numba.set_num_threads(before)
 
 
 def pytest_collection_modifyitems(items):

@@ -14,15 +14,7 @@ from sketchxc._cpu import decode as kernels
 
 ALL = ["logit", "mean", "unbiased", "log", "min", "median"]
 AS_PYTHON = bool(numba.config.DISABLE_JIT)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Hundreds of tiny examples: waking a second thread for each costs more than all of them."""
-    before = numba.get_num_threads()
-    numba.set_num_threads(1)
-    yield
-    numba.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def steps(rng, shape):

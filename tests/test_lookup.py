@@ -13,14 +13,7 @@ from strategies import SEEDS
 from sketchxc import lookup
 from sketchxc._cpu import lookup as kernels
 
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Hundreds of tiny examples: waking a second thread for each costs more than all of them."""
-    before = numba.get_num_threads()
-    numba.set_num_threads(1)
-    yield
-    numba.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @st.composite

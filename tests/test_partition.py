@@ -10,15 +10,7 @@ from naive import partition as naive
 from sketchxc import lookup, mach, optim, partition, shallow, sparse
 
 AS_PYTHON = bool(numba.config.DISABLE_JIT)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Hundreds of tiny examples: waking a second thread for each costs more than all of them."""
-    before = numba.get_num_threads()
-    numba.set_num_threads(1)
-    yield
-    numba.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def rows_with(y, n_labels=12):

@@ -265,6 +265,24 @@ def test_bad_places(monkeypatch):
 
 @simulated
 @grids
+def test_arrays_of_other_libraries(monkeypatch):
+    """Those of torch, for example, are taken into states as they are, without a copy; their memory is shared."""
+    class Tensor:
+        def __init__(self, own):
+            self.own, self.__cuda_array_interface__ = own, {}
+    target, own = _place.target(), to_device(np.zeros((3, 17), np.int64))
+    as_before = target.array
+    monkeypatch.setattr(target, "array", lambda value: value.own if isinstance(value, Tensor) else as_before(value))
+    host = sketch.count_min(3, 17, seed=1)
+    there = to_device(host._replace(table=Tensor(own)))
+    assert there.table is own and type(there) is type(host)
+    sketch.add(there, to_device(KEYS))
+    sketch.add(host, KEYS)
+    np.testing.assert_array_equal(to_host(own), host.table)
+
+
+@simulated
+@grids
 def test_matmul():
     a, b = np.arange(6, dtype=np.float32).reshape(2, 3), np.ones((3, 4), np.float32)
     there = to_device((a, b, np.zeros((2, 4), np.float32)))

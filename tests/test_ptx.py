@@ -113,6 +113,26 @@ def test_a_stray_constant_is_found(monkeypatch):
     assert forbidden("rem.s64", False, True) == "rem." and forbidden("rem.s64", True, True) == ""
 
 
+def test_what_is_missing_is_told(monkeypatch):
+    """No driver, no compiler, no CuPy: each with what to do, before anything is launched."""
+    found = importlib.util.find_spec
+    monkeypatch.setattr(cuda, "is_available", lambda: False)
+    monkeypatch.setattr(cuda, "cuda_error", lambda: "libcuda.so\n not found", raising=False)
+    assert "no CUDA device can be used: libcuda.so not found `nvidia-smi` must list one" in _target.problem()
+    monkeypatch.setattr(cuda, "is_available", lambda: True)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: found(name) if name != "cupy" else None)
+    assert "CuPy is not installed" in _target.problem()
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: found("numpy"))
+    assert _target.problem() is None
+
+    def broken():
+        raise OSError("libnvvm.so: cannot open")
+    monkeypatch.setattr(nvvm, "NVVM", broken)
+    assert "the CUDA toolkit's compiler cannot be loaded: pip install" in _target.problem() and "libnvvm.so" in _target.problem()
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert "numba-cuda is not installed" in _target.problem()
+
+
 def supported(monkeypatch, capability, kernels):
     """Whether the toolkit still has an architecture."""
     (*_, kinds), kernel = next(iter(kernels.items()))

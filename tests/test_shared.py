@@ -1,5 +1,4 @@
 """One shared output: distinct buckets, decoding and training of several buckets for each label, the unbiased estimator, files."""
-import numba
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -12,14 +11,7 @@ from test_decode import agree
 
 from sketchxc import decode, lookup, mach, modelfile, optim, partition, shallow
 
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Hundreds of tiny examples: waking a second thread for each costs more than all of them."""
-    before = numba.get_num_threads()
-    numba.set_num_threads(1)
-    yield
-    numba.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @st.composite

@@ -10,7 +10,7 @@ from twins import CLOSE, NEEDS, SIMULATED, small_blocks  # noqa: F401
 if not SIMULATED:
     pytest.skip(NEEDS, allow_module_level=True)
 
-from sketchxc import _place, fit, modelfile, sizing, sparse
+from sketchxc import _place, fit, modelfile, optim, sizing, sparse, to_device
 from sketchxc._cuda import _target
 
 
@@ -55,6 +55,54 @@ def test_a_lost_device(monkeypatch):
         fit.fit(model, plan._replace(lookup="learned"), x, labels, device="cuda")
 
 
+def test_a_device_lost_in_the_second_pass(monkeypatch, tmp_path):
+    """The checkpoint of the first pass stays whole, and the training goes on from it to what it would have come to."""
+    from sketchxc import checkpoint
+    pytest.importorskip("safetensors")
+    plan, x, labels = planned(np.random.default_rng(13))
+    plan, path = plan._replace(batch=6), str(tmp_path / "kept")
+    whole, broken = fit.untrained(plan, 7, 4), fit.untrained(plan, 7, 4)
+    fit.fit(whole, plan, x, labels, device="cuda")
+
+    class Lost(Exception):
+        __module__ = "cuda.bindings"
+    launch, keep = _target.launch, checkpoint.keeper(path, "run", 0.0)
+
+    def lose(*arguments):
+        raise Lost("the device is gone")
+
+    def kept(done, *states):
+        keep(done, *states)
+        if done == 1:
+            monkeypatch.setattr(_target, "launch", lose)
+    with pytest.raises(_place.DeviceError, match="the device is gone.*goes on from the last checkpoint"):
+        fit.fit(broken, plan, x, labels, device="cuda", keep=kept)
+    monkeypatch.setattr(_target, "launch", launch)
+    found = checkpoint.load(path, "run")
+    assert found.epochs == 1
+    fit.fit(found.model, plan, x, labels, state=found.state, start=1, device="cuda")
+    np.testing.assert_array_equal(found.model.weights, whole.weights)
+    assert not np.array_equal(broken.weights, whole.weights)
+
+
+@pytest.mark.parametrize("model, per_step", [({}, 3), ({"hidden": (3,)}, 9), ({"hidden": (3, 2)}, 15)])
+def test_launches_of_a_step(monkeypatch, model, per_step):
+    """Small batches wait for launches: dense products count as one each."""
+    plan, x, labels = planned(np.random.default_rng(14), **model)
+    own = to_device(fit.untrained(plan, 7, 4))
+    module, opt, counted = fit.trainer(own), optim.adam(), []
+    state = to_device(module.slots(opt, fit.untrained(plan, 7, 4)))
+    for name in ("launch", "matmul"):
+        function = getattr(_target, name)
+        monkeypatch.setattr(_target, name, lambda *a, function=function, **more: (counted.append(0), function(*a, **more)))
+    runs = []
+    for last in (4, 8):  # one step and two
+        counted.clear()
+        module.train(own, opt, state, x, labels, np.arange(last) % 6, batch=4)
+        runs.append(len(counted))
+    assert runs[1] - runs[0] == per_step
+
+
 @pytest.mark.parametrize("many", [False, True])
 def test_classifier(many):
     pytest.importorskip("sklearn")
@@ -85,11 +133,20 @@ def test_command_line(tmp_path, monkeypatch, capsys):
     assert cli.main([*train, str(tmp_path / "cpu.model")]) == cli.main([*train, str(tmp_path / "cuda.model"), "--device", "cuda"]) == 0
     models = [modelfile.load(tmp_path / f"{device}.model").model for device in fit.DEVICES]
     np.testing.assert_allclose(models[1].weights, models[0].weights, **CLOSE)
+    predict = ["predict", str(tmp_path / "cpu.model"), str(tmp_path / "train.txt"), "-k", "1"]
+    answers = []
+    for device in fit.DEVICES:
+        capsys.readouterr()
+        assert cli.main([*predict, "--device", device]) == 0
+        answers.append([line.split(":")[0] for line in capsys.readouterr().out.splitlines()])
+    assert answers[0] == answers[1] and len(answers[0]) == 8
     for more, message in ((["--model", "best"], "device 'cuda' goes with kind 'mach' or 'linear'"), ([], "the plan, with its optimizer")):
         monkeypatch.setattr(_target, "free_bytes", lambda: 10)
         extra = train[:3] + more if more else train[:-1]
         assert cli.main([*extra, "--device", "cuda", "-o", str(tmp_path / "x")]) == 1
         assert message in capsys.readouterr().err
+    assert cli.main([*predict, "--device", "cuda"]) == 1
+    assert "state must fit the device: it needs" in capsys.readouterr().err
     monkeypatch.setattr(_target, "problem", lambda: "no CUDA device was found (why)")
     _place.target.cache_clear()
     assert cli.main([*train, str(tmp_path / "x"), "--device", "cuda"]) == 1

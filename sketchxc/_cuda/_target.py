@@ -158,12 +158,24 @@ def problem():
         return "numba-cuda is not installed: pip install 'sketchxc[cuda]'"
     try:
         if cuda.is_available():
-            return None
+            return _without_tools()
         reason = cuda.cuda_error()
     except Exception as error:  # whatever a broken driver raises
         reason = error
     reason = " ".join(str(reason or "the driver lists none").split())
     return f"no CUDA device can be used: {reason} `nvidia-smi` must list one, with a driver of the toolkit's version (580 for CUDA 13)"
+
+
+def _without_tools():
+    """None, or which part of the toolkit is missing, of which otherwise the first kernel or product would tell, in its own words."""
+    if importlib.util.find_spec("cupy") is None:
+        return "CuPy is not installed, which multiplies and sorts: pip install 'sketchxc[cuda]'"
+    try:
+        from numba.cuda.cudadrv import nvvm
+        nvvm.NVVM()
+    except Exception as error:  # whatever a broken installation raises
+        return f"the CUDA toolkit's compiler cannot be loaded: pip install 'sketchxc[cuda]' ({' '.join(str(error).split())})"
+    return None
 
 
 def matmul(a, b, out, *, a_turned=False, b_turned=False):
