@@ -161,7 +161,7 @@ def own_step(rule, hyper, number, state, rows, grads, table, r):
         _kernels.rank_one(rule, hyper, rows, grads, table, state.m[r], state.rows[r], state.columns[r])
         return
     own = state._replace(m=state.m[r], v=state.v[r], seeds=state.seeds[r])
-    _kernels.advance(rule, hyper, state.kind, rows, grads, 0, grads.shape[1], table, *_moments(own))
+    _kernels.own_step(rule, hyper, state.kind, rows, grads, table, *_moments(own))
     _clean(state, own.v, number)
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sketchxc._cpu import vector
-from sketchxc._cpu.vector import add, any_above, fill, fma, load, smaller, store, total
+from sketchxc._cpu.vector import add, any_above, fill, fma, load, smaller, span, store, times, total, where_below, where_same
 
 NUMBERS = st.integers(0, 2**32).map(lambda seed: np.random.default_rng(seed).normal(0, 10, (3, 16)).astype(np.float32))
 
@@ -40,6 +40,21 @@ def least(a, b, out):
 
 
 @numba.njit
+def multiplied(a, b, out):
+    store(out, 0, times(load(a, 0), load(b, 0)))
+
+
+@numba.njit
+def chosen_below(a, b, x, y, out):
+    store(out, 0, where_below(load(a, 0), load(b, 0), load(x, 0), load(y, 0)))
+
+
+@numba.njit
+def chosen_same(a, b, x, y, out):
+    store(out, 0, where_same(load(a, 0), load(b, 0), load(x, 0), load(y, 0)))
+
+
+@numba.njit
 def above(a, b):
     return any_above(load(a, 0), load(b, 0))
 
@@ -47,6 +62,14 @@ def above(a, b):
 @numba.njit
 def summed(a):
     return total(load(a, 0))
+
+
+@numba.njit
+def doubled(numbers, start, size):
+    part = span(numbers, start, size)
+    for i in range(part.size):
+        part[i] *= 2
+    return part.size, part[1:].sum()
 
 
 def out_of(function, *arguments):
@@ -82,6 +105,10 @@ def test_arithmetic_of_lanes(numbers):
     assert (out_of(added, a, b) == a + b).all()
     assert (out_of(least, a, b) == np.minimum(a, b)).all()
     assert (out_of(repeated, a[0]) == a[0]).all()
+    assert (out_of(multiplied, a, b) == a * b).all()
+    some = np.where(np.arange(16) % 3 == 0, a, np.where(np.arange(16) % 3 == 1, b, np.nan)).astype(np.float32)  # equal, either way, NaN
+    assert (out_of(chosen_below, a, some, b, c) == np.where(a < some, b, c)).all()
+    assert (out_of(chosen_same, a, some, b, c) == np.where(a == some, b, c)).all()
     halves = a
     while halves.size > 1:
         halves = halves[:halves.size // 2] + halves[halves.size // 2:]
@@ -122,3 +149,13 @@ def test_other_arrays_are_rejected(array):
 
 def test_width():
     assert vector.LANES == 16
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int64])
+@given(st.integers(0, 9), st.integers(0, 9))
+def test_a_span_is_a_slice(dtype, start, size):
+    numbers = np.arange(20).astype(dtype)
+    wanted = numbers.copy()
+    wanted[start:start + size] *= 2
+    found = doubled(numbers, start, size)
+    assert np.array_equal(numbers, wanted) and found == (size, wanted[start + 1:start + max(size, 1)].sum())

@@ -4,9 +4,9 @@ from numba import prange
 
 from .._jit import loop_vector, serial_vector
 from .._scalar.optim import ADAGRAD, ADAM, ADAM_HAT, MOMENTUM, NESTEROV, RMSPROP, RMSPROP_CORRECTED, delta, softened
-from .vector import prefetch
+from .vector import prefetch, span
 
-AHEAD = 16  # rows between the request for a row and its step: about the reads that a core keeps in flight
+AHEAD = 1024  # numbers of a row between the request for a row and its step, but 2 to 8 rows: more crowd each other out of the first cache
 LINE = 16  # float32 in a cache line
 
 
@@ -14,35 +14,36 @@ LINE = 16  # float32 in a cache line
 def descend(rule, hyper, gradient, weights, m, v):
     """One step of the rule, without decay and soft threshold, on a row of weights; m and v are empty where the rule has no such moment."""
     zero = np.float32(0.0)
+    own = hyper[0], hyper[1], hyper[2], hyper[3], hyper[4], hyper[5]  # numbers: a store into an array might change those of an array
     if rule == ADAGRAD:
         for j in range(gradient.size):
-            dw, _, dv = delta(ADAGRAD, hyper, gradient[j], zero, v[j])
+            dw, _, dv = delta(ADAGRAD, own, gradient[j], zero, v[j])
             weights[j] += dw
             v[j] += dv
     elif rule == ADAM or rule == ADAM_HAT:
         for j in range(gradient.size):
-            dw, dm, dv = delta(ADAM, hyper, gradient[j], m[j], v[j])
+            dw, dm, dv = delta(ADAM, own, gradient[j], m[j], v[j])
             weights[j] += dw
             m[j] += dm
             v[j] += dv
     elif rule == MOMENTUM:
         for j in range(gradient.size):
-            dw, dm, _ = delta(MOMENTUM, hyper, gradient[j], m[j], zero)
+            dw, dm, _ = delta(MOMENTUM, own, gradient[j], m[j], zero)
             weights[j] += dw
             m[j] += dm
     elif rule == NESTEROV:
         for j in range(gradient.size):
-            dw, dm, _ = delta(NESTEROV, hyper, gradient[j], m[j], zero)
+            dw, dm, _ = delta(NESTEROV, own, gradient[j], m[j], zero)
             weights[j] += dw
             m[j] += dm
     elif rule == RMSPROP or rule == RMSPROP_CORRECTED:
         for j in range(gradient.size):
-            dw, _, dv = delta(RMSPROP, hyper, gradient[j], zero, v[j])
+            dw, _, dv = delta(RMSPROP, own, gradient[j], zero, v[j])
             weights[j] += dw
             v[j] += dv
     else:
         for j in range(gradient.size):
-            weights[j] -= hyper[0] * gradient[j]
+            weights[j] -= own[0] * gradient[j]
 
 
 @serial_vector
@@ -61,17 +62,23 @@ def descend_weights(rule, hyper, gradient, weights, m, v):
 @loop_vector
 def step(rule, hyper, rows, grads, blocks, table, m, v):
     """One step of the rule on the given, distinct table rows; one thread owns a block of them."""
-    flats = table.reshape(-1), m.reshape(-1), v.reshape(-1)
+    slopes, weights, means, squares = grads.reshape(-1), table.reshape(-1), m.reshape(-1), v.reshape(-1)
+    width, mean, square = table.shape[1], m.shape[1], v.shape[1]  # those of moments that the rule does not have are 0
+    ahead = max(2, min(8, AHEAD // max(1, table.shape[1])))
     for block in prange(blocks):
         last = rows.size * (block + 1) // blocks
         for i in range(rows.size * block // blocks, last):
-            if i + AHEAD < last:
-                for flat in flats:
-                    width = flat.size // table.shape[0]
-                    for j in range(0, width, LINE):
-                        prefetch(flat, rows[i + AHEAD] * width + j)
+            if i + ahead < last:
+                row = rows[i + ahead]
+                for j in range(0, width, LINE):
+                    prefetch(weights, row * width + j)
+                for j in range(0, mean, LINE):
+                    prefetch(means, row * mean + j)
+                for j in range(0, square, LINE):
+                    prefetch(squares, row * square + j)
             row = rows[i]
-            descend_weights(rule, hyper, grads[i], table[row], m[row], v[row])
+            descend_weights(rule, hyper, span(slopes, i * width, width), span(weights, row * width, width),
+                            span(means, row * mean, mean), span(squares, row * square, square))
 
 
 @loop_vector

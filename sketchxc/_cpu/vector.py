@@ -84,6 +84,18 @@ def store(typing, array, index, value):
 
 
 @intrinsic  # pragma: no cover
+def span(typing, array, start, size):
+    """array[start:start + size] of a contiguous array that outlives it: not counted as a reference, which costs more than a short row."""
+    def build(context, builder, signature, args):
+        data = context.make_array(signature.args[0])(context, builder, args[0]).data
+        out = context.make_array(signature.return_type)(context, builder)
+        step = context.get_constant(types.intp, array.dtype.bitwidth // 8)
+        context.populate_array(out, data=builder.gep(data, [args[1]]), shape=[args[2]], strides=[step], itemsize=step, meminfo=None)
+        return out._getvalue()
+    return types.Array(array.dtype, 1, "C")(array, types.int64, types.int64), build
+
+
+@intrinsic  # pragma: no cover
 def fill(typing, number):
     """Sixteen times one float32."""
     return lanes(types.float32), lambda context, builder, signature, args: _splat(builder, args[0])
@@ -127,6 +139,28 @@ def smaller(typing, a, b):
 
 
 @intrinsic  # pragma: no cover
+def times(typing, a, b):
+    """a * b."""
+    return lanes(lanes, lanes), lambda context, builder, signature, args: builder.fmul(*args)
+
+
+@intrinsic  # pragma: no cover
+def where_below(typing, a, b, x, y):
+    """x in the lanes in which a is below b, else y."""
+    def build(context, builder, signature, args):
+        return builder.select(builder.fcmp_ordered("<", *args[:2]), *args[2:])
+    return lanes(lanes, lanes, lanes, lanes), build
+
+
+@intrinsic  # pragma: no cover
+def where_same(typing, a, b, x, y):
+    """x in the lanes in which a is equal to b, else y."""
+    def build(context, builder, signature, args):
+        return builder.select(builder.fcmp_ordered("==", *args[:2]), *args[2:])
+    return lanes(lanes, lanes, lanes, lanes), build
+
+
+@intrinsic  # pragma: no cover
 def any_above(typing, a, b):
     """Whether a lane of a is above its partner in b."""
     def build(context, builder, signature, args):
@@ -163,6 +197,9 @@ if numba.config.DISABLE_JIT:
     def store(array, index, value):  # noqa: F811
         array[index:index + LANES] = value
 
+    def span(array, start, size):  # noqa: F811
+        return array[start:start + size]
+
     def fill(number):  # noqa: F811
         return np.full(LANES, number, np.float32)
 
@@ -178,6 +215,15 @@ if numba.config.DISABLE_JIT:
         return a[0]
 
     smaller = np.minimum  # noqa: F811
+
+    def times(a, b):  # noqa: F811
+        return a * b
+
+    def where_below(a, b, x, y):  # noqa: F811
+        return np.where(a < b, x, y)
+
+    def where_same(a, b, x, y):  # noqa: F811
+        return np.where(a == b, x, y)
 
     def any_above(a, b):  # noqa: F811
         return bool((a > b).any())

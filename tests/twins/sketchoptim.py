@@ -9,7 +9,8 @@ from .optim import RULES
 from .sparse import normal
 
 # One row or one place on one thread: the CPU's steps of its loops.
-PARTS = {"read_low", "read_median", "write", "write_shared", "move_weights", "places", "ask", "crowds", "advance", "total"}
+PARTS = {"read_low", "read_median", "write", "write_shared", "move_weights", "places", "ask", "crowds", "advance", "plan", "own_step",
+         "total"}
 
 
 def rows(rng, n, k):
