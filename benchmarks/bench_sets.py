@@ -107,6 +107,7 @@ def main():
     parser.add_argument("--text-to-xc", help="program that makes tf-idf files: TRAIN.tsv TEST.tsv FOLDER")
     parser.add_argument("--peer-runner", help="program that trains and scores a peer, as bench_xc.py describes it")
     parser.add_argument("--peer-python", default=sys.executable, help="interpreter that has the peers")
+    parser.add_argument("--tail", action="store_true", help="one more row: sketchxc ranked by expected propensity-scored gain")
     parser.add_argument("--threads", default="2")
     parser.add_argument("--rounds", default="1")
     parser.add_argument("--smoke", action="store_true", help="a few rows: only shows that the script runs")
@@ -125,7 +126,7 @@ def main():
             rows = write_rows(folder, texts, args.text_to_xc, args.peer_python)
             print(f"\n{name}: {len(train)} training and {len(test)} test rows", flush=True)
             variants = args.variants[:1] if args.smoke else args.variants
-            common = ["--threads", args.threads, "--rounds", args.rounds, "--variants", *variants]
+            common = ["--threads", args.threads, "--rounds", args.rounds, "--variants", *variants, *["--tail"] * args.tail]
             peers = ["--peer-script", args.peer_runner, "--peer-python", args.peer_python] if args.peer_runner else []
             for what, paths, more in [] if args.only_build else [("word tf-idf", rows, peers), ("texts", texts, [])]:
                 print(f"{name}, {what}:", flush=True)
