@@ -24,10 +24,11 @@ def prepared(x, batch):
     return distinct, columns, ends, members, values
 
 
-def train(opt, softmax, hashed, reps=(0, 2), probes=1, buckets=4, batch=2, n=3, width=6):
+def train(opt, softmax, hashed, reps=(0, 2), probes=1, buckets=4, batch=2, n=3, width=6, features=True):
     """A pass of two batches over 3 rows; row 1 has no labels, row 0 no features."""
     def arguments(rng):
         x = sparse.Rows(*csr(rng, n, width), width)
+        x = x if features else sparse.Rows(np.zeros(n + 1, np.int64), x.indices[:0], x.values[:0], width)
         y = [[] if i == 1 else rng.choice(9, 3, replace=False) for i in range(n)]
         labels = sparse.Rows(*np.cumsum([[0] + [len(own) for own in y]], axis=1), np.concatenate(y).astype(np.int32), np.ones(6), 9)
         seeds = words(rng, 3) if hashed else np.zeros(3, np.uint64)
@@ -53,6 +54,7 @@ CASES = [
     train(OPTIMIZERS[0], False, True),
     train(OPTIMIZERS[2], True, True, reps=(1, 2)),
     train(OPTIMIZERS[1], True, False, reps=(1, 3), probes=2),
+    train(OPTIMIZERS[1], False, True, features=False),
     Case("bucket_scores", scores(0, 3), rtol=1e-5, atol=1e-5),
     Case("bucket_scores", scores(1, 2), rtol=1e-5, atol=1e-5),
     Case("add_up", lambda rng: (normal(rng, 23), np.full(2, np.nan)), reference=added, rtol=1e-6),
