@@ -129,11 +129,12 @@ def compact_slots(state, units):
     return _each_moment(state, lambda moment, axes: _cut(moment, axes, _even(units)))
 
 
-def expand(model, units, *, seed=0, fill=None):
+def expand(model, units, *, seed=0, fill=None, back=False):
     """A wider net of the same function: new units take part with weights of zero, and learn because something enters them.
 
     model : Shallow.  units : Units of bool, where the units of the model go in the wider net, as in the call of `compact`.
     seed : int, of the weights that enter new units, as in `shallow.init`.  fill : Shallow of the wider net, from which they come instead.
+    back : with `fill`, whether what leaves new units comes from there too; the scores then are not those of the model.
     Returns Shallow.  Its scores are those of the model, up to the rounding of other sums of products.
     """
     units = _even(units)
@@ -143,10 +144,13 @@ def expand(model, units, *, seed=0, fill=None):
                          f"not {counts[0]} and {counts[1]} in {len(units.first)}")
     hidden = tuple(own.shape[1] for own in units if own.shape[1])
     if fill is None:
+        if back:
+            raise ValueError("fill must be the wider net for units to come back, not None")
         fill = shallow.init(model.embed.shape[1], model.lookup, hidden=hidden, seed=seed)
     wide = {name: _put(getattr(model, name), axes, units, getattr(fill, name)) for name, axes in _AXES.items()}
-    wide["hidden"][~units.first[:, :, None] & units.second[:, None]] = 0.0  # from a new unit to one that was there
-    wide["weights"][~(units.second if model.hidden.shape[2] else units.first)] = 0.0
+    if not back:
+        wide["hidden"][~units.first[:, :, None] & units.second[:, None]] = 0.0  # from a new unit to one that was there
+        wide["weights"][~(units.second if model.hidden.shape[2] else units.first)] = 0.0
     return model._replace(**wide)
 
 
@@ -169,11 +173,26 @@ def alternating(passes, share, *, period=1):
     return np.where(phases % 2 == 0, 1.0, _check.real(share, "share", 0, 1, open_low=True))
 
 
-def fit(model, opt, state, x, labels, orders, shares, *, lrs=None, **more):
+def falling(shares, lr):
+    """Learning rates between the passes of `fit` that fall to zero in a straight line of the multiply-adds, for its `lrs`.
+
+    A pruned pass lowers the rate by its share only, so that what grows late still learns at a rate worth having.
+    shares : floats in (0, 1], share of the units in each pass.  lr : float, rate at the start.  Returns float64 (passes + 1,).
+    Example:
+        >>> falling([0.5, 0.5, 1.0], 0.2)
+        array([0.2 , 0.15, 0.1 , 0.  ])
+    """
+    shares = np.array([_check.real(share, "shares", 0, 1, open_low=True) for share in shares])
+    left = np.append(np.cumsum(shares[::-1])[::-1], 0.0)
+    return _check.real(lr, "lr", 0) * (left / max(left[0], 1e-300))
+
+
+def fit(model, opt, state, x, labels, orders, shares, *, lrs=None, back=True, **more):
     """Train for several passes, each with a share of the units.
 
     Before a pass with another share than the last the net grows to all units, and is then pruned to the units of the largest magnitudes.
-    What enters a unit that comes back are the weights it had when it was pruned (measured better than new ones); what leaves it is zero.
+    What enters a unit that comes back are the weights it had when it was pruned (measured better than new ones), its moments are zero.
+    back : whether what leaves it is as it was too (measured better), else zero, which leaves the scores as they are.
     model, opt, state, x, labels : as in `shallow.train`, model and state of all units; they are changed.
     orders : sequence of integers (m,), one for each pass.  shares : floats in (0, 1], share of the units in each pass (at least one unit).
     lrs : None, or floats (passes + 1,), learning rates between which a pass goes in a straight line.
@@ -188,7 +207,7 @@ def fit(model, opt, state, x, labels, orders, shares, *, lrs=None, **more):
     units, wide, now, losses, seen = full, model, 1.0, [], []
     for i, (order, share) in enumerate(zip(orders, shares)):
         if share != now and now < 1.0:
-            model, state = expand(model, units, fill=wide), expand_slots(state, units)
+            model, state = expand(model, units, fill=wide, back=back), expand_slots(state, units)
             units = full
         if share != now and share < 1.0:
             wide, units = model, best(magnitudes(model), *(max(min(1, own.shape[1]), round(share * own.shape[1])) for own in full))

@@ -88,6 +88,20 @@ def test_compact_nets_match_the_naive_twin(hidden, seed, activation):
 
 
 @HIDDEN
+@pytest.mark.parametrize("back", [False, True])
+def test_wider_nets_match_the_naive_twin(hidden, back):
+    """Units that come back are those of the wider net; what leaves them only if they should."""
+    model, x, _, rng = problem(4, hidden=hidden)
+    units = some(model, rng)
+    small = growth.compact(problem(5, hidden=hidden)[0]._replace(lookup=model.lookup), units)
+    wide = growth.expand(small, units, fill=model, back=back)
+    for r, net in enumerate(nets(model)[0]):
+        kept = [own[r].tolist() for own in units if own.shape[1]]
+        assert nets(wide)[0][r] == naive.expand(nets(small)[0][r], kept, net, back)
+    same(arrays(growth.expand(growth.compact(model, units), units, fill=model, back=True)), arrays(model))
+
+
+@HIDDEN
 @pytest.mark.parametrize("rule", OPTIMIZERS)
 def test_training_small_is_training_masked(rule, hidden):
     """No gradient reaches units whose weights are zero on both sides."""
@@ -129,16 +143,23 @@ def test_alternating_shares():
     assert growth.alternating(5, 0.25, period=2).tolist() == [1, 0.25, 0.25, 1, 1] and growth.alternating(0, 0.5).tolist() == []
 
 
+@given(st.lists(st.floats(0.01, 1), max_size=6), st.floats(0, 2))
+def test_rates_fall_with_the_work_that_is_done(shares, lr):
+    found = growth.falling(shares, lr)
+    np.testing.assert_allclose(found, naive.falling(shares, lr), rtol=1e-9, atol=1e-300)
+    assert found.shape == (len(shares) + 1,) and found[-1] == 0 and (np.diff(found) <= 0).all() and (not shares or found[0] == lr)
+
+
 @HIDDEN
-@pytest.mark.parametrize("lrs", [None, [0.1, 0.08, 0.05, 0.02, 0.01]])
-def test_runs_grow_and_prune(hidden, lrs):
+@pytest.mark.parametrize("lrs, back", [(None, True), ([0.1, 0.08, 0.05, 0.02, 0.01], False)])
+def test_runs_grow_and_prune(hidden, lrs, back):
     """A run is the single steps one after the other; it ends with all units; a run of all units is plain training."""
     model, x, y, rng = problem(8, hidden=hidden)
     opt, labels, orders = optim.adam(0.1), rows_of(y), [rng.permutation(9) for _ in range(4)]
 
     def run(shares):
         own = copied(model)
-        return growth.fit(own, opt, shallow.slots(opt, own), x, labels, orders, shares, lrs=lrs, batch=4)
+        return growth.fit(own, opt, shallow.slots(opt, own), x, labels, orders, shares, lrs=lrs, back=back, batch=4)
 
     found, state, losses, seen = run([1, 0.5, 0.5, 1])
     wanted, slots = copied(model), None
@@ -148,7 +169,7 @@ def test_runs_grow_and_prune(hidden, lrs):
             units = growth.best(growth.magnitudes(wanted), *(round(0.5 * size) for size in (*hidden, 0)[:2]))
             before, wanted, slots = wanted, growth.compact(wanted, units), growth.compact_slots(slots, units)
         if i == 3:
-            wanted, slots = growth.expand(wanted, units, fill=before), growth.expand_slots(slots, units)
+            wanted, slots = growth.expand(wanted, units, fill=before, back=back), growth.expand_slots(slots, units)
         rates = {} if lrs is None else dict(last_lr=lrs[i + 1])
         loss = shallow.train(wanted, opt if lrs is None else opt._replace(lr=lrs[i]), slots, x, labels, order, batch=4, **rates)
         assert losses[i] == loss
@@ -251,6 +272,9 @@ def test_a_penalty_closes_gates_and_a_budget_is_kept(tmp_path):
     (lambda m, x, y, u: growth.compact(m, u._replace(second=u.second & False)), "units.second must be bool .* and at least one"),
     (lambda m, x, y, u: growth.compact_slots(shallow.slots(optim.adam(), problem(0)[0]), u), "units must be 6 a repetition, not 4"),
     (lambda m, x, y, u: growth.expand(m, u, seed=0), "units must keep 6 and 4 units in 3 repetitions, not 3 and 2 in 3"),
+    (lambda m, x, y, u: growth.expand(growth.compact(m, u), u, back=True), "fill must be the wider net for units to come back, not None"),
+    (lambda m, x, y, u: growth.falling([0.5, 0.0], 1), "shares must be above 0 and at most 1, not 0.0"),
+    (lambda m, x, y, u: growth.falling([0.5], -1), "lr must be at least 0, not -1"),
     (lambda m, x, y, u: growth.alternating(4, 0.0), "share must be above 0 and at most 1, not 0.0"),
     (lambda m, x, y, u: growth.alternating(-1, 0.5), "passes must be at least 0, not -1"),
     (lambda m, x, y, u: growth.fit(m, optim.sgd(), shallow.slots(optim.sgd(), m), x, rows_of(y), [[0]], [1, 1]), "as many as passes"),

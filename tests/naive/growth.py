@@ -47,6 +47,26 @@ def compact(net, kept):
     return out
 
 
+def expand(net, kept, wide, back):
+    """The wider net with the given one in the places of the units kept[layer][unit]; what leaves others is zero unless they come back."""
+    out = []
+    for i, (weights, biases) in enumerate(wide):
+        rows = kept[i - 1] if i else [True] * len(weights)
+        columns = kept[i] if i < len(kept) else [True] * len(biases)
+        own_rows, own_biases = iter(net[i][0]), iter(net[i][1])
+        made = []
+        for row, r in zip(weights, rows):
+            own = iter(next(own_rows)) if r else None
+            made.append([next(own) if r and c else (0.0 if c and not r and not back else w) for w, c in zip(row, columns)])
+        out.append([made, [next(own_biases) if c else b for b, c in zip(biases, columns)]])
+    return out
+
+
+def falling(shares, lr):
+    """Rate before each pass, and after the last: what is left of the work."""
+    return [lr * sum(shares[i:]) / (sum(shares) or 1) for i in range(len(shares) + 1)]
+
+
 def learn_gates(scores, rate, price, weights, gradient):
     """Scores after one step, and the gradient that the weights take."""
     out = []
