@@ -27,6 +27,8 @@ RETURNS = {
         "rotate64": ((U64, U64), types.uint64),
         "xxh64_round": ((U64, U64), types.uint64),
         "xxh64_join": ((U64, U64), types.uint64),
+        "xxh64_start": ((U64,), types.UniTuple(types.uint64, 4)),
+        "xxh64_whole": ((U64, U64, U64, U64), types.uint64),
         "xxh64_eight": ((U64, U64), types.uint64),
         "xxh64_one": ((U64, U64), types.uint64),
         "xxh64_tail": ((U64, U64, I64), types.uint64),
@@ -89,6 +91,12 @@ RETURNS = {
         "kept_pairs": ((2, IDS, FLOATS, np.zeros(1, np.uint64), IDS, U64, 6, I64, np.zeros(9, np.int64), np.zeros(9, np.float32), IDS,
                         FLOATS, 0), types.int64),
         "ones": ((U64,), types.int64),
+    },
+    "neighbours": {
+        "posting": ((IDS, 0, 1, 0), types.int64),
+    },
+    "sparse": {
+        "faults": ((CELLS, IDS, FLOATS, I64, 0, 2), types.UniTuple(types.int64, 4)),
     },
     "rerank": {
         "draw": ((U64, IDS, 0, 1, np.zeros((1, 2), np.int32), 0, 2, 2, I64, np.zeros(9, np.int64)), types.int64),

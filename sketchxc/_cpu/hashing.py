@@ -4,8 +4,8 @@ from numba import prange
 
 from .._jit import c_function, loop, serial, serial_held
 from .._scalar.hashing import (bucket, float_key, mix64, murmur3_128_block, murmur3_128_end, murmur3_128_first, murmur3_128_second,
-                               murmur3_block, murmur3_end, murmur3_word, official_bucket, rotate64, side, splitmix64, xxh64_eight,
-                               xxh64_end, xxh64_join, xxh64_round, xxh64_tail)
+                               murmur3_block, murmur3_end, murmur3_word, official_bucket, side, splitmix64, xxh64_eight, xxh64_end,
+                               xxh64_round, xxh64_start, xxh64_tail, xxh64_whole)
 
 BLOCK = 16384  # keys that one thread takes at a time, so that short rows still use every thread
 TASK, LANES = 1024, 64  # texts that one thread takes at a time, and those whose last steps run side by side
@@ -108,10 +108,7 @@ def load_tail(data, start):
 @serial
 def xxh64_blocks(data, start, stop, seed):
     """State of xxh64 after the whole 32-byte blocks of data[start:stop]; apart from `xxh64`, so that short texts do not pay for it."""
-    lane1 = seed + np.uint64(0x60EA27EEADC0B5D6)
-    lane2 = seed + np.uint64(0xC2B2AE3D27D4EB4F)
-    lane3 = seed
-    lane4 = seed - np.uint64(0x9E3779B185EBCA87)
+    lane1, lane2, lane3, lane4 = xxh64_start(seed)
     at = start
     while at + 32 <= stop:
         lane1 = xxh64_round(lane1, load64(data, at))
@@ -119,9 +116,7 @@ def xxh64_blocks(data, start, stop, seed):
         lane3 = xxh64_round(lane3, load64(data, at + 16))
         lane4 = xxh64_round(lane4, load64(data, at + 24))
         at += 32
-    state = (rotate64(lane1, np.uint64(1)) + rotate64(lane2, np.uint64(7))
-             + rotate64(lane3, np.uint64(12)) + rotate64(lane4, np.uint64(18)))
-    return xxh64_join(xxh64_join(xxh64_join(xxh64_join(state, lane1), lane2), lane3), lane4)
+    return xxh64_whole(lane1, lane2, lane3, lane4)
 
 
 @serial

@@ -4,35 +4,16 @@ from numba import prange
 
 from .._jit import loop, loop_vector, serial
 from .._scalar.hashing import bucket, mix64, side
+from .._scalar.sparse import faults
 
 
 @loop
 def scan(indptr, indices, values, width, found):
-    """First fault and shape of each block of rows in `found` (blocks, 4): code (0 none, 1 value, 2 column), row, place, flags (1 not
-    ascending, 2 a column twice in a row, side by side, 4 a stored zero); one thread owns one block."""
+    """First fault and shape of each block of rows in `found` (blocks, 4), as `faults` has them; one thread owns one block."""
     blocks = found.shape[0]
     n = indptr.size - 1
     for b in prange(blocks):
-        code, row, place, unsorted, twice, zero = 0, 0, 0, 0, 0, 0
-        for i in range(b * n // blocks, (b + 1) * n // blocks):
-            for j in range(indptr[i], indptr[i + 1]):
-                value = values[j]
-                if code == 0:
-                    if indices[j] < 0 or indices[j] >= width:
-                        code, row, place = 2, i, j
-                    elif not np.isfinite(value):
-                        code, row, place = 1, i, j
-                if value == 0:
-                    zero = 4
-                if j > indptr[i]:
-                    if indices[j] < indices[j - 1]:
-                        unsorted = 1
-                    elif indices[j] == indices[j - 1]:
-                        twice = 2
-        found[b, 0] = code
-        found[b, 1] = row
-        found[b, 2] = place
-        found[b, 3] = unsorted + twice + zero
+        found[b, 0], found[b, 1], found[b, 2], found[b, 3] = faults(indptr, indices, values, width, b * n // blocks, (b + 1) * n // blocks)
 
 
 @serial

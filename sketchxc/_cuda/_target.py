@@ -171,8 +171,7 @@ def _without_tools():
     if importlib.util.find_spec("cupy") is None:
         return "CuPy is not installed, which multiplies and sorts: pip install 'sketchxc[cuda]'"
     try:
-        from numba.cuda.cudadrv import nvvm
-        nvvm.NVVM()
+        importlib.import_module("numba.cuda.cudadrv.nvvm").NVVM()
     except Exception as error:  # whatever a broken installation raises
         return f"the CUDA toolkit's compiler cannot be loaded: pip install 'sketchxc[cuda]' ({' '.join(str(error).split())})"
     return None

@@ -9,9 +9,8 @@ bucket, float_key, mix64, side, splitmix64 = _device.bucket, _device.float_key, 
 murmur3_128_block, murmur3_128_end = _device.murmur3_128_block, _device.murmur3_128_end
 murmur3_128_first, murmur3_128_second = _device.murmur3_128_first, _device.murmur3_128_second
 murmur3_block, murmur3_end, murmur3_word = _device.murmur3_block, _device.murmur3_end, _device.murmur3_word
-official_bucket, rotate64 = _device.official_bucket, _device.rotate64
-xxh64_eight, xxh64_end, xxh64_join = _device.xxh64_eight, _device.xxh64_end, _device.xxh64_join
-xxh64_round, xxh64_tail = _device.xxh64_round, _device.xxh64_tail
+official_bucket, xxh64_eight, xxh64_end = _device.official_bucket, _device.xxh64_eight, _device.xxh64_end
+xxh64_round, xxh64_start, xxh64_tail, xxh64_whole = _device.xxh64_round, _device.xxh64_start, _device.xxh64_tail, _device.xxh64_whole
 
 
 @kernel(lambda seed, out: out.size)
@@ -86,10 +85,7 @@ def load(data, start, count):
 @device
 def xxh64_blocks(data, start, stop, seed):
     """State of xxh64 after the whole 32-byte blocks of data[start:stop]."""
-    lane1 = seed + np.uint64(0x60EA27EEADC0B5D6)
-    lane2 = seed + np.uint64(0xC2B2AE3D27D4EB4F)
-    lane3 = seed
-    lane4 = seed - np.uint64(0x9E3779B185EBCA87)
+    lane1, lane2, lane3, lane4 = xxh64_start(seed)
     at = start
     while at + 32 <= stop:
         lane1 = xxh64_round(lane1, load(data, at, 8))
@@ -97,9 +93,7 @@ def xxh64_blocks(data, start, stop, seed):
         lane3 = xxh64_round(lane3, load(data, at + 16, 8))
         lane4 = xxh64_round(lane4, load(data, at + 24, 8))
         at += 32
-    state = (rotate64(lane1, np.uint64(1)) + rotate64(lane2, np.uint64(7))
-             + rotate64(lane3, np.uint64(12)) + rotate64(lane4, np.uint64(18)))
-    return xxh64_join(xxh64_join(xxh64_join(xxh64_join(state, lane1), lane2), lane3), lane4)
+    return xxh64_whole(lane1, lane2, lane3, lane4)
 
 
 @kernel(lambda data, starts, stops, seed, out: starts.size)

@@ -4,11 +4,13 @@ import math
 import numpy as np
 
 from .._scalar import hashing as _scalar
+from .._scalar import sparse as _rows
 from . import _target
 from ._target import block_kernel, cuda, device, kernel, on_device
 
 _device = on_device(_scalar)
 bucket, mix64, side = _device.bucket, _device.mix64, _device.side
+faults = on_device(_rows).faults
 
 
 @device
@@ -31,30 +33,11 @@ def weighted(table, j, indices, values, start, stop, total):
 
 @kernel(lambda indptr, indices, values, width, found: found.shape[0])
 def scan(indptr, indices, values, width, found):
-    """First fault and shape of each block of rows, as the CPU's `scan` has it; one thread owns one block."""
+    """First fault and shape of each block of rows, as `faults` has them; one thread owns one block."""
     blocks = found.shape[0]
     n = indptr.size - 1
     for b in range(cuda.grid(1), blocks, cuda.gridsize(1)):
-        code, row, place, unsorted, twice, zero = 0, 0, 0, 0, 0, 0
-        for i in range(b * n // blocks, (b + 1) * n // blocks):
-            for j in range(indptr[i], indptr[i + 1]):
-                value = values[j]
-                if code == 0:
-                    if indices[j] < 0 or indices[j] >= width:
-                        code, row, place = 2, i, j
-                    elif math.isnan(value) or math.isinf(value):
-                        code, row, place = 1, i, j
-                if value == np.float32(0.0):
-                    zero = 4
-                if j > indptr[i]:
-                    if indices[j] < indices[j - 1]:
-                        unsorted = 1
-                    elif indices[j] == indices[j - 1]:
-                        twice = 2
-        found[b, 0] = code
-        found[b, 1] = row
-        found[b, 2] = place
-        found[b, 3] = unsorted + twice + zero
+        found[b, 0], found[b, 1], found[b, 2], found[b, 3] = faults(indptr, indices, values, width, b * n // blocks, (b + 1) * n // blocks)
 
 
 @kernel(lambda indptr, size, bad: indptr.size)

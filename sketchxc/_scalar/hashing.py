@@ -73,6 +73,20 @@ def xxh64_join(state, lane):
 
 
 @scalar
+def xxh64_start(seed):
+    """The four lanes of xxh64 before the first of the 32-byte blocks."""
+    return seed + np.uint64(0x60EA27EEADC0B5D6), seed + np.uint64(0xC2B2AE3D27D4EB4F), seed, seed - np.uint64(0x9E3779B185EBCA87)
+
+
+@scalar
+def xxh64_whole(lane1, lane2, lane3, lane4):
+    """State of xxh64 after all of the 32-byte blocks."""
+    state = (rotate64(lane1, np.uint64(1)) + rotate64(lane2, np.uint64(7))
+             + rotate64(lane3, np.uint64(12)) + rotate64(lane4, np.uint64(18)))
+    return xxh64_join(xxh64_join(xxh64_join(xxh64_join(state, lane1), lane2), lane3), lane4)
+
+
+@scalar
 def xxh64_eight(state, word):
     """State of xxh64 after it took in 8 of the last 31 bytes."""
     state = state ^ xxh64_round(np.uint64(0), word)
