@@ -1,4 +1,5 @@
 """Cases of bench_cuda.py: embedding bags with Adam, nets and linear MACH, decoding; beside torch where it is installed."""
+import functools
 import time
 
 import numpy as np
@@ -237,6 +238,7 @@ def planted(rng, n, width, n_labels):
     return sparse.normalize(sparse.rows(x.tocsr())), sparse.Rows(np.arange(n + 1), own, np.ones(n, np.float32), n_labels)
 
 
+@functools.cache
 def classifier(small):
     """A trained default classifier and rows for it."""
     n, width, n_labels = (40, 12, 7) if small else (8_000, 5_000, 2_000)

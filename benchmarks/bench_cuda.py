@@ -100,6 +100,7 @@ def shrink():
     from sketchxc._cuda import _target
     from twins import columns
     _target.THREADS, _target.BLOCKS = 4, 3
+    np.seterr(over="ignore")  # hashes wrap, of which NumPy warns where kernels run as Python
     for name, module in columns().items():
         vars(importlib.import_module(f"sketchxc._cuda.{name}")).update(getattr(module, "SMALL", {}))
 
