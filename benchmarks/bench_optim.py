@@ -4,6 +4,7 @@
 the gradients, and reads and writes weights and two moments, 28 bytes a number; a copy reads and writes, 8 bytes a number. Sketched steps
 are given in multiples of dense Adam's time. With TRAIN and TEST (files of the format of the extreme classification repository) a shallow
 MACH is trained with every kind of state for its first layer: bytes of that state and of all states, precision at 1, seconds a pass.
+Choices belong on rows held out of TRAIN (--hold); --only trains some of the states, --one times one shape.
 """
 import argparse
 import gc
@@ -15,6 +16,7 @@ from _timing import interleaved, machine, spread
 
 from sketchxc import files, lookup, metrics, optim, schedules, shallow, sketchoptim, sparse
 
+SHAPES = [(200_000, 256, 20_000, 0.0), (200_000, 256, 20_000, 1.0), (2_000_000, 32, 100_000, 0.0), (100_000, 128, 10_000, 0.0)]
 KINDS = [("CS-MV", dict()), ("CS-V", dict(exact_m=True)), ("CS-MV cell", dict(kind="cell")), ("CS-MV batch", dict(kind="batch"))]
 
 
@@ -62,10 +64,14 @@ def sketched(**more):
     return lambda opt, shape: sketchoptim.sketched_slots(opt, shape, **more)
 
 
-def train(train_path, test_path, *, reps, buckets, hidden, passes, limit, lr, batch, shares, only):
+def train(train_path, test_path, *, reps, buckets, hidden, passes, limit, hold, lr, batch, shares, only):
     """Print a line for every kind of state of the first layer."""
     x, y = files.read_xc(train_path)
-    test_x, test_y = files.read_xc(test_path)
+    if hold:
+        order = np.random.default_rng(7).permutation(x.indptr.size - 1)
+        (test_x, x), (test_y, y) = ([sparse.take(part, np.sort(rows)) for rows in (order[:hold], order[hold:])] for part in (x, y))
+    else:
+        test_x, test_y = files.read_xc(test_path)
     if limit:
         chosen = [np.sort(np.random.default_rng(0).permutation(part.indptr.size - 1)[:many])
                   for part, many in ((x, limit), (test_x, min(limit, 10_000)))]
@@ -76,13 +82,22 @@ def train(train_path, test_path, *, reps, buckets, hidden, passes, limit, lr, ba
           f"batch {batch}")
     found = lookup.hashed(y.width, reps=reps, buckets=buckets)
     adam, plain = optim.adam(lr), optim.rmsprop(lr, b2=0.999, corrected=True)
-    makes = [("Adam", adam, optim.slots)]
+    makes, cleaning = [("Adam", adam, optim.slots)], dict(factor=0.5, period=125)
     for share in shares:
-        makes += [(f"CS-V {share:.0%}", adam, sketched(share=share, exact_m=True)), (f"CS-MV {share:.0%}", adam, sketched(share=share))]
-    makes += [("rank-1", adam, sketchoptim.rank_one_slots), ("b1=0", plain, optim.slots), ("b1=0, CS-V 1%", plain, sketched(share=0.01)),
-              ("CS-V cell 20%", adam, sketched(share=0.2, exact_m=True, kind="cell")),
-              ("CS-V batch 20%", adam, sketched(share=0.2, exact_m=True, kind="batch")),
-              ("CS-V cleaned 20%", adam, sketched(share=0.2, exact_m=True, factor=0.5, period=125))]
+        makes += [(f"CS-V {share:.0%}", adam, sketched(share=share, exact_m=True)),
+                  (f"CS-V cleaned {share:.0%}", adam, sketched(share=share, exact_m=True, **cleaning)),
+                  (f"b1=0 CS-V {share:.0%}", plain, sketched(share=share)),
+                  (f"b1=0 CS-V cleaned {share:.0%}", plain, sketched(share=share, **cleaning)),
+                  (f"CS-MV {share:.0%}", adam, sketched(share=share))]
+    makes += [("rank-1", adam, sketchoptim.rank_one_slots), ("b1=0", plain, optim.slots),
+              ("b1=0 rank-1", plain, sketchoptim.rank_one_slots)]
+    for kind in ("cell", "batch"):
+        makes += [(f"CS-V {kind} 20%", adam, sketched(share=0.2, exact_m=True, kind=kind)),
+                  (f"CS-MV {kind} 20%", adam, sketched(share=0.2, kind=kind))]
+    makes += [("CS-MV 200%", adam, sketched(share=2.0)), ("CS-MV cleaned 20%", adam, sketched(share=0.2, **cleaning))]
+    unknown = set(only) - {name for name, _, _ in makes}
+    if unknown:
+        raise SystemExit(f"--only: there is no {', '.join(sorted(unknown))}; there are {', '.join(name for name, _, _ in makes)}")
     for name, opt, make in makes:
         if only and name not in only:
             continue
@@ -97,7 +112,7 @@ def train(train_path, test_path, *, reps, buckets, hidden, passes, limit, lr, ba
         ranked, _ = shallow.top_k(model, test_x, 5)
         own, every = sketchoptim.state_bytes(state.embed), sketchoptim.state_bytes(state)
         weights = sketchoptim.state_bytes(model[:6])
-        print(f"{name:<16} first layer {own / 1e6:>7.2f} MB  all states {every / 1e6:>7.2f}  with weights {(every + weights) / 1e6:>7.2f}  "
+        print(f"{name:<20} first layer {own / 1e6:>7.2f} MB  all states {every / 1e6:>7.2f}  with weights {(every + weights) / 1e6:>7.2f}  "
               f"P@1 {100 * metrics.precision_at(ranked, test_y, 1):>6.2f}  P@5 {100 * metrics.precision_at(ranked, test_y, 5):>6.2f}  "
               f"s/pass {spread(np.array(seconds))}", flush=True)
         del model, state
@@ -112,7 +127,10 @@ def main():
     parser.add_argument("--limit", type=int, default=0, help="rows of TRAIN, and at most 10,000 of TEST; 0 for all")
     parser.add_argument("--passes", type=int, default=3)
     parser.add_argument("--only", default="", help="names of the states that are trained, separated by commas")
+    parser.add_argument("--hold", type=int, default=0, help="measure on that many rows held out of TRAIN, not on TEST")
+    parser.add_argument("--lr", type=float, default=5e-3, help="rate of Adam at the first step, from which it falls to 0")
     parser.add_argument("--no-steps", action="store_true", help="only the training")
+    parser.add_argument("--one", type=int, help="time the steps of one shape only, by its place in SHAPES")
     chosen = parser.parse_args()
     if len(chosen.paths) not in (0, 2):
         parser.error("give the two files TRAIN and TEST, or none")
@@ -120,13 +138,15 @@ def main():
     if chosen.smoke:
         steps(1, 200, 20, 50, 1.0, 0.2)
     elif not chosen.no_steps:
-        for n, d, count, exponent in ((200_000, 256, 20_000, 0.0), (200_000, 256, 20_000, 1.0), (2_000_000, 32, 100_000, 0.0)):
+        for n, d, count, exponent in SHAPES if chosen.one is None else [SHAPES[chosen.one]]:
             for share in (0.2, 0.01):
                 steps(chosen.rounds, n, d, count, exponent, share)
+    if chosen.smoke and not chosen.only:
+        chosen.only = "Adam,CS-V cleaned 20%,CS-MV 20%,b1=0 rank-1"
     if chosen.paths:
         sizes = dict(reps=2, buckets=64, hidden=32) if chosen.smoke else dict(reps=2, buckets=2000, hidden=128)
-        train(*chosen.paths, **sizes, passes=chosen.passes, limit=100 if chosen.smoke else chosen.limit, lr=5e-3, batch=256,
-              shares=(0.2, 0.05, 0.01), only=[name for name in chosen.only.split(",") if name])
+        train(*chosen.paths, **sizes, passes=chosen.passes, limit=100 if chosen.smoke else chosen.limit, hold=chosen.hold, lr=chosen.lr,
+              batch=256, shares=(0.2, 0.05, 0.01), only=[name for name in chosen.only.split(",") if name])
 
 
 if __name__ == "__main__":
