@@ -176,6 +176,8 @@ def answered(shortlist, parts, model, best, best_scores):
     for part, own in enumerate(parts):
         if own is not None:
             run.add_part(own[0], np.float32(own[1]), model.weights, part, shortlist, scores)
+    if model.among:
+        run.apart(scores, shortlist, model.among, model.shortlist)
     run.answers(scores, shortlist, model.calibration, model.gains, best, best_scores, _place.empty(best.shape, np.float32, best))
 
 

@@ -46,6 +46,37 @@ def fit_weights(features, valid, hits, present):
     return weights
 
 
+def apart(scores, valid, among, size=None):
+    """Scores less `among` times the logarithm of the sum of exp(score) over the valid places of their row.
+
+    scores : float32 (n, m), minus infinity where there is no label.  valid : bool (n, m).  among : float.
+    size : int, the first so many places make the sum; None takes all.
+    Returns float32 (n, m); rows without a valid place, and all of them with among 0, as they are."""
+    if not among:
+        return scores
+    return (scores - among * _mass(scores[:, :size], valid[:, :size])).astype(np.float32)
+
+
+def fit_among(scores, valid, hits):
+    """How much of the logarithm of the sum of exp(score) over the valid places of a row is to be taken off its scores so that the sigmoid
+    of a line through them comes nearest to the probability of a hit: near 1 where rows have one label each, less where they have several.
+
+    scores : floats (n, m), minus infinity where there is no label.  valid, hits : bool (n, m), as in `fit_weights`.
+    Returns float from 0 to 2; 0 where all labels are hits or none is, and where higher scores are no likelier hits.
+    Source: Platt 1999, with the row's log-partition as a second input, as our own."""
+    hit = hits[valid].astype(np.float64)
+    if not hit.any() or hit.all():
+        return 0.0
+    share = hit.mean()
+    inputs = [scores[valid].astype(np.float64), np.broadcast_to(_mass(scores, valid), valid.shape)[valid]]
+    spreads = [own.std() or 1.0 for own in inputs]
+    inputs = np.stack([*((own - own.mean()) / spread for own, spread in zip(inputs, spreads)), np.ones(hit.size)], 1)
+    wanted = np.where(hit > 0, (hit.sum() + 1) / (hit.sum() + 2), 1 / (hit.size - hit.sum() + 2))  # Platt's soft targets
+    found = _minimum(_logistic(inputs, wanted), np.array([0.0, 0.0, np.log(share / (1 - share))]))
+    slope, taken = found[:2] / spreads
+    return float(np.clip(-taken / slope, 0.0, 2.0)) if slope > 1e-6 else 0.0
+
+
 def fit_platt(scores, valid, hits):
     """Slope and offset of the sigmoid of a score that comes nearest to the probability of a hit.
 
@@ -58,14 +89,7 @@ def fit_platt(scores, valid, hits):
     share, centre, spread = hit.mean(), score.mean(), score.std() or 1.0
     wanted = np.where(hit > 0, (hit.sum() + 1) / (hit.sum() + 2), 1 / (hit.size - hit.sum() + 2))  # Platt's soft targets
     inputs = np.stack([(score - centre) / spread, np.ones_like(score)], 1)
-
-    def loss(found):
-        z = inputs @ found
-        p = np.exp(-np.logaddexp(0, -z))
-        return ((np.logaddexp(0, z) - wanted * z).mean(), inputs.T @ (p - wanted) / score.size,
-                (inputs * (p * (1 - p))[:, None]).T @ inputs / score.size + 1e-9 * np.eye(2))
-
-    slope, offset = _minimum(loss, np.array([0.0, np.log(share / (1 - share))]))
+    slope, offset = _minimum(_logistic(inputs, wanted), np.array([0.0, np.log(share / (1 - share))]))
     return np.array([slope / spread, offset - slope / spread * centre])
 
 
@@ -75,6 +99,24 @@ def probabilities(scores, slope, offset):
     none = np.isneginf(scores)
     z = slope * np.where(none, 0.0, scores) + offset
     return np.where(none, 0.0, np.exp(-np.logaddexp(0, -z))).astype(np.float32)
+
+
+def _mass(scores, valid):
+    """Logarithm of the sum of exp(score) over the valid places of each row: float64 (n, 1), 0 where there is none."""
+    some = valid.any(axis=1, keepdims=True)
+    scores = np.where(valid, scores, -np.inf).astype(np.float64)
+    tops = np.where(some, scores.max(axis=1, keepdims=True, initial=-np.inf), 0.0)
+    return tops + np.log(np.where(some, np.exp(scores - tops).sum(axis=1, keepdims=True), 1.0))
+
+
+def _logistic(inputs, wanted):
+    """Mean cross-entropy of the sigmoid of inputs @ weights with the targets `wanted`, as `_minimum` takes it."""
+    def loss(found):
+        z = inputs @ found
+        p = np.exp(-np.logaddexp(0, -z))
+        return ((np.logaddexp(0, z) - wanted * z).mean(), inputs.T @ (p - wanted) / wanted.size,
+                (inputs * (p * (1 - p))[:, None]).T @ inputs / wanted.size + 1e-9 * np.eye(found.size))
+    return loss
 
 
 def _minimum(loss, found):

@@ -35,6 +35,8 @@ class Ranker(NamedTuple):
     gains : float32 (n_labels,), what a hit of each label is worth in the order of the answers, or (0,) where all are worth the same.
     shortlist : int, labels re-ranked per row.  power : float, of a feature's value in its votes.
     basis : votes.Basis, which `update` needs, or None.
+    among : float, how much of the logarithm of the sum of exp(score) over its shortlist is taken off the scores of a row, which makes them
+    comparable between rows: 0 leaves them as they are, 1 makes them the logarithm of a softmax.
     """
     crosses: Crosses
     votes: Votes
@@ -47,6 +49,7 @@ class Ranker(NamedTuple):
     shortlist: int
     power: float
     basis: object = None
+    among: float = 0.0
 
 
 def train(x, labels, chosen, *, start=None, keep=None, progress=None):
@@ -82,7 +85,7 @@ def top_k(model, x, k):
     for start in range(0, n, BLOCK):
         rows = sparse.take(x, np.arange(start, min(n, start + BLOCK)), check=False)
         shortlist, features = _features(model, rows, max(k, model.shortlist))
-        scores = _joined(features, model.weights, shortlist)
+        scores = calibration.apart(_joined(features, model.weights, shortlist), shortlist >= 0, model.among, model.shortlist)
         worth = probabilities(model, scores) * model.gains[shortlist] if model.gains.size else scores
         order = np.argsort(-worth, axis=1, kind="stable")[:, :k]
         best[start:start + BLOCK, :order.shape[1]] = np.take_along_axis(shortlist, order, 1)
@@ -131,7 +134,9 @@ def _train(x, labels, chosen, start, keep, progress):
     weights = calibration.fit_weights(features, shortlist >= 0, hits, _present(model))
     weights[4] = RECALL if chosen.neighbours else 0.0
     model = model._replace(weights=weights)
-    model = model._replace(calibration=calibration.fit_platt(_joined(features, model.weights, shortlist), shortlist >= 0, hits))
+    scores, valid = _joined(features, model.weights, shortlist), shortlist >= 0
+    model = model._replace(among=calibration.fit_among(scores, valid, hits))
+    model = model._replace(calibration=calibration.fit_platt(calibration.apart(scores, valid, model.among), valid, hits))
     if n > SMALL_SET:  # counts are additive: the held-out rows join
         counts = votes.merge(counts, votes.count(held_wide, held_labels, check=False))
         near = neighbours.index(x, labels, check=False) if chosen.neighbours else None
@@ -140,7 +145,8 @@ def _train(x, labels, chosen, start, keep, progress):
     wide = crosses.cross(pairs, x, check=False)
     counts = votes.count(wide, labels, check=False)
     again = _parts(pairs, counts, (expected, power), x, wide, labels, chosen, None, None, lambda share, line: None)
-    return again._replace(weights=model.weights, calibration=model.calibration, basis=_basis(counts, expected, chosen))
+    return again._replace(weights=model.weights, calibration=model.calibration, among=model.among,
+                          basis=_basis(counts, expected, chosen))
 
 
 def _choose(counts, wide, labels, chosen):
@@ -257,4 +263,4 @@ def _validate(model):
 
 modelfile.register(Ranker, _validate, crosses=Crosses, votes=Votes, factors=(PackedFactors, type(None)), mach=(PackedMach, type(None)),
                    neighbours=(Neighbours, type(None)), weights=(np.float64, 1), calibration=(np.float64, 1), gains=(np.float32, 1),
-                   shortlist=int, power=float, basis=(Basis, type(None)))
+                   shortlist=int, power=float, basis=(Basis, type(None)), among=float)

@@ -76,6 +76,35 @@ def test_scores_far_apart_are_fitted_too(spread, seed):
     assert abs(chances.mean() - soft) < 1e-7 and abs(chances.mean() - hits.mean()) < 2 / n
 
 
+@pytest.mark.parametrize("labels", [1, 3])
+def test_scores_are_set_apart_from_their_row(labels):
+    """Rows whose scores are off by an amount each, one or three hits a row: only what is left beside the row's mass says how likely a hit
+    is. Its part is at the minimum of the loss, and one for rows with one hit."""
+    rng = np.random.default_rng(labels)
+    scores = rng.normal(size=(600, 8)) * 2
+    hits = np.argsort(np.argsort(-(scores + rng.gumbel(size=scores.shape)), axis=1), axis=1) < labels
+    scores = (scores + 3 * rng.normal(size=(600, 1))).astype(np.float32)
+    valid = np.ones_like(hits)
+    among = calibration.fit_among(scores, valid, hits)
+    flat, right = scores.ravel().tolist(), hits.ravel().tolist()
+
+    def loss(part):
+        moved = calibration.apart(scores, valid, part)
+        return naive.platt_loss(*calibration.fit_platt(moved, valid, hits), moved.ravel().tolist(), right)
+    assert abs(among - 1) < 0.1 and loss(among) <= min(loss(among - 0.02), loss(among + 0.02))
+    assert loss(among) < naive.platt_loss(*calibration.fit_platt(scores, valid, hits), flat, right) - 0.05
+
+
+def test_scores_of_rows_with_gaps_set_apart():
+    scores, valid = np.array([[1, 2, -np.inf], [-np.inf] * 3, [3, 3, 3]], np.float32), np.array([[1, 1, 0], [0] * 3, [1] * 3], bool)
+    moved = calibration.apart(scores, valid, 0.5)
+    assert moved.dtype == np.float32 and moved[0] == pytest.approx(scores[0] - np.log(np.exp([1, 2]).sum()) / 2)
+    assert (moved[1] == -np.inf).all() and moved[2] == pytest.approx(3 - (3 + np.log(3)) / 2)
+    assert calibration.apart(scores, valid, 0.5, 1)[0, 0] == pytest.approx(0.5) and calibration.apart(scores, valid, 0.0) is scores
+    assert calibration.fit_among(scores, valid, valid) == calibration.fit_among(scores, valid, ~valid & valid) == 0
+    assert calibration.fit_among(-scores[2:] - [[0, 1, 2]], valid[2:], np.array([[False, False, True]])) == 0  # the worst score is the hit
+
+
 def test_equal_scores_stand_for_the_rate_of_hits():
     hits = np.arange(40).reshape(10, 4) % 4 == 0
     slope, offset = calibration.fit_platt(np.full((10, 4), 2.5), np.ones_like(hits), hits)

@@ -144,7 +144,8 @@ def fitted(rows, truth, width, n_labels, **options):
 def test_answers_are_the_sorted_joined_scores():
     """Votes alone, so that kernels also run as Python; few enough on a shortlist that some places hold no label."""
     model, x = fitted([[i % 5, 5 + i % 3] for i in range(40)], [[i % 5, 5 + i % 3] for i in range(40)], 8, 8, kind="fast")
-    model = model._replace(shortlist=3)
+    assert 0 <= model.among <= 2
+    model = model._replace(shortlist=3, among=0.0)
     part = sparse.take(x, np.arange(7))
     shortlist, features = ranker._features(model, part)
     ranked, scores = ranker.top_k(model, part, 3)
@@ -155,6 +156,12 @@ def test_answers_are_the_sorted_joined_scores():
         assert ranked[i].tolist() == [shortlist[i, place] for _, place in order] + [-1] * (3 - len(order))
         assert scores[i].tolist() == [-score for score, _ in order] + [-np.inf] * (3 - len(order))
     assert (ranked == -1).any() and (ranker.probabilities(model, scores)[ranked == -1] == 0).all()
+    moved_labels, moved = ranker.top_k(model._replace(among=0.5), part, 3)  # a number a row, of its whole shortlist
+    own = np.where(ranked >= 0, scores, 0) - np.where(ranked >= 0, moved, 0)
+    assert np.array_equal(moved_labels, ranked) and np.allclose(ranker.top_k(model._replace(among=0.5), part, 1)[1], moved[:, :1])
+    for i in range(7):
+        mass = np.log(np.exp(scores[i][ranked[i] >= 0].astype(np.float64)).sum())
+        assert own[i][ranked[i] >= 0] == pytest.approx(mass / 2, rel=1e-4, abs=1e-5)
     longer = ranker.top_k(model, part, 8)[0]
     assert (np.sort(longer, axis=1) == np.arange(8)).all()  # more than the shortlist holds
 

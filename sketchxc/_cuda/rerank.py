@@ -221,6 +221,24 @@ def answers(scores, shortlist, calibration, gains, best_labels, best_scores, wor
                 best_labels[i, q], best_scores[i, q], worth[i, q] = label, score, own
 
 
+@kernel(lambda scores, shortlist, among, size: scores.shape[0])
+def apart(scores, shortlist, among, size):
+    """Scores rounded to float32, less `among` times the logarithm of the sum of exp(score) over the first `size` places that hold a label.
+    One thread owns one row; only the device has this."""
+    for i in range(cuda.grid(1), scores.shape[0], cuda.gridsize(1)):
+        top, mass = -math.inf, 0.0
+        for c in range(shortlist.shape[1]):
+            scores[i, c] = np.float32(scores[i, c])
+            if c < size and shortlist[i, c] >= 0 and scores[i, c] > top:
+                top = scores[i, c]
+        for c in range(shortlist.shape[1]):
+            if c < size and shortlist[i, c] >= 0:
+                mass += math.exp(scores[i, c] - top)
+        for c in range(shortlist.shape[1]):
+            if mass > 0.0:
+                scores[i, c] -= among * (top + math.log(mass))
+
+
 @kernel(lambda shortlist, label_rows: (shortlist.shape[1], shortlist.shape[0]))
 def drop_erased(shortlist, label_rows):
     """-1 in place of the labels that have a negative number of rows; one thread owns one. Only the device has this."""

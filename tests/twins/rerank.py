@@ -62,7 +62,17 @@ def erased(shortlist, label_rows):
     shortlist[...] = np.where((shortlist >= 0) & (label_rows[shortlist] < 0), -1, shortlist)
 
 
+def set_apart(scores, shortlist, among, size):
+    scores[...] = scores.astype(np.float32)
+    for row, labels in zip(scores, shortlist):
+        some = labels[:size] >= 0
+        if some.any():
+            row -= among * np.log(np.exp(row[:size][some]).sum())
+
+
 CASES = [
+    *(Case("apart", lambda rng, size=size: (rng.normal(size=(9, 5)), rng.integers(-1, 2, (9, 5)).astype(np.int32), 0.7, size),
+           rtol=1e-5, reference=set_apart) for size in (5, 3)),
     Case("drop_erased", lambda rng: (rng.integers(-1, 8, (9, 5)).astype(np.int32), rng.integers(-1, 2, 8).astype(np.int32)),
          reference=erased),
     *(Case("scores", lambda rng, scaled=scaled, hashed=hashed: scored(rng, scaled, hashed), rtol=1e-4, atol=1e-3)
