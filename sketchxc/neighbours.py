@@ -44,7 +44,7 @@ def index(x, labels, *, check=True):
     return Neighbours(starts, rows, values, labels.indptr, labels.indices, labels.width)
 
 
-def votes(index, x, shortlist, *, nearest=100, power=2.0, budget=30_000, rescored=200, check=True):
+def votes(index, x, shortlist, *, nearest=50, power=2.0, budget=8_000, rescored=100, check=True):
     """Votes of each row's nearest neighbours for the labels of a shortlist: the sum of cosine^power over the neighbours with the label.
 
     index : Neighbours.  x : Rows (n, width), of length 1; values above 0 count.  shortlist : int32 (n, m), labels, -1 for none. On a device

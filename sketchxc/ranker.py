@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from . import (_check, _place, _there, calibration, crosses, decode, fit, metrics, modelfile, neighbours, packed, rerank, sizing, sparse,
-               votes)
+from . import (_check, _place, _there, calibration, crosses, decode, fit, mach, metrics, modelfile, neighbours, optim, packed, rerank,
+               sizing, sparse, votes)
 from .crosses import Crosses
 from .neighbours import Neighbours
 from .packed import PackedMach
@@ -17,10 +17,12 @@ from .rerank import PackedFactors
 from .votes import Basis, Votes
 
 BLOCK = 8192  # rows scored at a time
-NEAR = 20  # best voted labels of a training row, from which its hard negatives are drawn
+NEAR = 20  # best voted labels of a training row, at least, from which its hard negatives are drawn
+SPREAD = 5  # such labels for each draw: with more draws they reach further down
 FLOOR = 1e-3  # added to the votes before the logarithm
 NEAR_FLOOR = 3e-3  # the same for the votes of the nearest rows
-SMALL_SET = 50_000  # rows up to which the parts are trained anew on all rows once their weights are known
+SMALL_SET = 100_000  # rows up to which a last pass takes in the held-out rows; on larger sets they hardly matter
+AGAIN = 3  # times that it meets each of them
 PARTS = 5  # votes, factors, MACH, nearest rows, the same row
 RECALL = 2.0  # added to the score of the labels of a training row with the same features: held-out rows are hardly ever such rows
 
@@ -128,7 +130,12 @@ def _train(x, labels, chosen, start, keep, progress):
     expected, power = _choose(counts, held_wide, held_labels, chosen)
     progress(0.15, "votes")
     start, keep = (start, keep) if n > SMALL_SET else (None, None)
-    model = _parts(pairs, counts, (expected, power), seen_x, wide, seen_labels, chosen, start, keep, progress)
+    made = _votes(counts, expected, chosen)
+    near = neighbours.index(seen_x, seen_labels, check=False) if chosen.neighbours else None
+    model = Ranker(pairs, made, None, None, near, np.eye(PARTS)[0], np.array([1.0, 0.0]), np.empty(0, np.float32), chosen.shortlist,
+                   power)
+    linear, factors, hard = _parts(model, seen_x, wide, seen_labels, chosen, start, keep, progress)
+    model = _packed(model, linear, factors)
     shortlist, features = _features(model, held_x)
     hits = metrics.hits(shortlist, held_labels)
     weights = calibration.fit_weights(features, shortlist >= 0, hits, _present(model))
@@ -137,16 +144,12 @@ def _train(x, labels, chosen, start, keep, progress):
     scores, valid = _joined(features, model.weights, shortlist), shortlist >= 0
     model = model._replace(among=calibration.fit_among(scores, valid, hits))
     model = model._replace(calibration=calibration.fit_platt(calibration.apart(scores, valid, model.among), valid, hits))
-    if n > SMALL_SET:  # counts are additive: the held-out rows join
-        counts = votes.merge(counts, votes.count(held_wide, held_labels, check=False))
-        near = neighbours.index(x, labels, check=False) if chosen.neighbours else None
-        return model._replace(votes=_votes(counts, expected, chosen), neighbours=near, basis=_basis(counts, expected, chosen))
-    pairs = crosses.find(x, top=chosen.top, seed=chosen.seed, check=False)
-    wide = crosses.cross(pairs, x, check=False)
-    counts = votes.count(wide, labels, check=False)
-    again = _parts(pairs, counts, (expected, power), x, wide, labels, chosen, None, None, lambda share, line: None)
-    return again._replace(weights=model.weights, calibration=model.calibration, among=model.among,
-                          basis=_basis(counts, expected, chosen))
+    if n <= SMALL_SET:
+        _last_pass(linear, factors, x, labels, kept, held, hard, shortlist, chosen)
+        model = _packed(model, linear, factors)
+    counts = votes.merge(counts, votes.count(held_wide, held_labels, check=False))  # counts are additive: the held-out rows join
+    near = neighbours.index(x, labels, check=False) if chosen.neighbours else None
+    return model._replace(votes=_votes(counts, expected, chosen), neighbours=near, basis=_basis(counts, expected, chosen))
 
 
 def _choose(counts, wide, labels, chosen):
@@ -167,22 +170,17 @@ def _choose(counts, wide, labels, chosen):
     return best[1:]
 
 
-def _parts(pairs, counts, votes_settings, x, wide, labels, chosen, start, keep, progress):
-    """The parts trained on given rows, with their weights still unknown."""
-    expected, power = votes_settings
-    made = _votes(counts, expected, chosen)
-    near = neighbours.index(x, labels, check=False) if chosen.neighbours else None
-    model = Ranker(pairs, made, None, None, near, np.eye(PARTS)[0], np.array([1.0, 0.0]), np.empty(0, np.float32), chosen.shortlist,
-                   power)
+def _parts(model, x, wide, labels, chosen, start, keep, progress):
+    """Train what stands beside the votes: Mach or None, (Factors, FactorSlots) or None, and the hard negatives of every row."""
+    linear, factors, hard = None, None, None
     if chosen.mach is not None:
-        part = fit.untrained(chosen.mach, x.width, labels.width)
-        fit.fit(part, chosen.mach, x, labels)
-        model = model._replace(mach=packed.pack(part))
+        linear = fit.untrained(chosen.mach, x.width, labels.width)
+        fit.fit(linear, chosen.mach, x, labels)
     if chosen.reps:
-        hard, _ = votes.candidates(made, wide, min(NEAR, labels.width), power=power, check=False)
+        hard, _ = votes.candidates(model.votes, wide, min(max(NEAR, SPREAD * chosen.near), chosen.shortlist), power=model.power, check=False)
         progress(0.15, "shortlists")
-        done, factors, state = start or (0, rerank.init(x.width, labels.width, dim=chosen.dim, reps=chosen.reps, seed=chosen.seed), None)
-        state = state or rerank.slots(factors)
+        done, table, state = start or (0, rerank.init(x.width, labels.width, dim=chosen.dim, reps=chosen.reps, seed=chosen.seed), None)
+        factors = table, state or rerank.slots(table)
         rng = np.random.default_rng([chosen.seed, 2])
         for epoch in range(chosen.epochs):
             first, last = (chosen.lr * (1 - e / chosen.epochs) for e in (epoch, epoch + 1))
@@ -190,13 +188,29 @@ def _parts(pairs, counts, votes_settings, x, wide, labels, chosen, start, keep, 
             if epoch < done:
                 progress(0.6 / chosen.epochs, "from the checkpoint")
                 continue
-            loss = rerank.train(factors, state, x, labels, hard, order, lr=first, last_lr=last, near=chosen.near, far=chosen.far,
+            loss = rerank.train(*factors, x, labels, hard, order, lr=first, last_lr=last, near=chosen.near, far=chosen.far,
                                 seed=chosen.seed + epoch, check=False)
             if keep:
-                keep(epoch + 1, factors, state)
+                keep(epoch + 1, *factors)
             progress(0.6 / chosen.epochs, f"factors, loss {loss:.3f}")
-        model = model._replace(factors=rerank.pack(factors))
-    return model
+    return linear, factors, hard
+
+
+def _last_pass(linear, factors, x, labels, kept, held, hard, shortlist, chosen):
+    """One more pass, at half the rate, over all rows: those held out until now AGAIN times, as they were in no pass before."""
+    order = np.random.default_rng([chosen.seed, 3]).permutation(np.concatenate([kept, np.tile(held, AGAIN)]))
+    if linear is not None:
+        opt = optim.by_name(chosen.mach.optimizer, chosen.mach.lr / 2)
+        mach.train(linear, opt, mach.slots(opt, linear), x, labels, order, batch=chosen.mach.batch, last_lr=0.0, check=False)
+    if factors is not None:
+        both = np.empty((x.indptr.size - 1, hard.shape[1]), np.int32)
+        both[kept], both[held] = hard, shortlist[:, :hard.shape[1]]
+        rerank.train(*factors, x, labels, both, order, lr=chosen.lr / 2, last_lr=0.0, near=chosen.near, far=chosen.far,
+                     seed=chosen.seed + chosen.epochs, check=False)
+
+
+def _packed(model, linear, factors):
+    return model._replace(mach=linear and packed.pack(linear), factors=factors and rerank.pack(factors[0]))
 
 
 def _votes(counts, expected, chosen):

@@ -5,6 +5,7 @@ import numpy as np
 from numba import prange
 
 from .._jit import loop, serial
+from .._scalar.neighbours import posting
 from .votes import select
 
 BLOCK = 256  # queries of a task
@@ -19,19 +20,6 @@ def heaviest_first(values, order):
             order[b] = order[b - 1]
             b -= 1
         order[b] = a
-
-
-@serial
-def posting(rows, start, stop, row):
-    """Place of a row in a feature's ascending postings, or -1."""
-    end = stop
-    while start < stop:
-        middle = (start + stop) // 2
-        if rows[middle] < row:
-            start = middle + 1
-        else:
-            stop = middle
-    return start if start < end and rows[start] == row else -1
 
 
 @serial

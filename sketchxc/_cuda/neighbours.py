@@ -3,22 +3,12 @@ import math
 
 import numpy as np
 
+from .._scalar import neighbours as _scalar
 from . import _target
-from ._target import block_kernel, cuda, device
+from ._target import block_kernel, cuda, on_device
 from .votes import COUNTERS, FOUND, choose, in_order, scratch
 
-
-@device
-def posting(rows, start, stop, row):
-    """Place of a row in a feature's ascending postings, or -1."""
-    end = stop
-    while start < stop:
-        middle = (start + stop) >> 1
-        if rows[middle] < row:
-            start = middle + 1
-        else:
-            stop = middle
-    return start if start < end and rows[start] == row else -1
+posting = on_device(_scalar).posting
 
 
 def votes(starts, rows, values, labels_ptr, labels, n_labels, budget, rescored, nearest, power, bar, indptr, indices, weights, shortlist,
