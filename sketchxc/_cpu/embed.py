@@ -6,7 +6,7 @@ from .._jit import loop, loop_vector, serial
 from .._scalar.embed import code
 from .._scalar.hashing import cell
 from .mach import project
-from .vector import prefetch
+from .vector import prefetch, span
 
 AHEAD = 16  # lookups between the request for a table row and its use: about the reads that a core keeps in flight
 LINE = 16  # float32 in a cache line
@@ -35,7 +35,7 @@ def bags(keys, seeds, indptr, ids, values, table, blocks, out):
     With seeds the ids are written first, seeds.size for every key; either way rows are asked for AHEAD lookups before their turn.
     """
     width, each = table.shape[1], max(1, seeds.size)
-    flat = table.reshape(-1)
+    flat, sums = table.reshape(-1), out.reshape(-1)
     for block in prange(blocks):
         first, last = out.shape[0] * block // blocks, out.shape[0] * (block + 1) // blocks
         ahead = indptr[first]
@@ -50,7 +50,7 @@ def bags(keys, seeds, indptr, ids, values, table, blocks, out):
                         prefetch(flat, np.int64(ids[ahead]) * width + j)
                     ahead += 1
                 key += 1
-            project(flat, width, 0, ids, values, indptr[i], indptr[i + 1], out[i])
+            project(flat, width, 0, ids, values, indptr[i], indptr[i + 1], span(sums, i * width, width))
 
 
 @serial
@@ -58,16 +58,18 @@ def turn(indptr, ids, values, n_rows, rows, starts, members, member_values):
     """Lookups by table row: those of rows[s] begin at starts[s], each with its bag and value, in the order of the bags; returns how many
     rows there are. A radix sort of positions, 11 bits a pass, which is stable and therefore fixes the order of every sum."""
     n = ids.size
-    order, spare, owners = np.arange(n), np.empty(n, np.int64), np.empty(n, np.int32)
-    shift = 0
-    while n_rows >> shift:
+    order, spare, owners = np.empty(n, np.int64), np.empty(n, np.int64), np.empty(n, np.int32)
+    for k in range(n):
+        order[k] = np.int64(ids[k]) << 32 | k  # row and position in one number, so that no pass looks elsewhere
+    shift = 32
+    while n_rows >> (shift - 32):
         ends = np.zeros(2049, np.int64)
         for k in range(n):
-            ends[((ids[k] >> shift) & 2047) + 1] += 1
+            ends[((order[k] >> shift) & 2047) + 1] += 1
         for digit in range(2048):
             ends[digit + 1] += ends[digit]
         for k in range(n):
-            digit = (ids[order[k]] >> shift) & 2047
+            digit = (order[k] >> shift) & 2047
             spare[ends[digit]] = order[k]
             ends[digit] += 1
         order, spare = spare, order
@@ -76,9 +78,9 @@ def turn(indptr, ids, values, n_rows, rows, starts, members, member_values):
         owners[indptr[i]:indptr[i + 1]] = i
     found = 0
     for k in range(n):
-        place = order[k]
-        if found == 0 or rows[found - 1] != ids[place]:
-            rows[found] = ids[place]
+        place, row = order[k] & 0xffffffff, order[k] >> 32
+        if found == 0 or rows[found - 1] != row:
+            rows[found] = row
             starts[found] = k
             found += 1
         members[k] = owners[place]

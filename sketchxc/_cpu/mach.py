@@ -21,7 +21,7 @@ from .vector import aligned, fill, fma, load, store
 def project(weights, stride, low, indices, values, start, stop, out):
     """out[j] += sum over k of values[k] * weights[indices[k] * stride + low + j], in the order of k.
 
-    Tiles of 128 columns keep their sums in registers while the row's entries go by.
+    Tiles of 128 and of 32 columns keep their sums in registers while the row's entries go by.
     """
     j = 0
     while j + 128 <= out.size:
@@ -42,7 +42,16 @@ def project(weights, stride, low, indices, values, start, stop, out):
         store(out, j + 96, a6)
         store(out, j + 112, a7)
         j += 128
-    while j + 16 <= out.size:
+    while j + 32 <= out.size:
+        a0, a1 = load(out, j), load(out, j + 16)
+        for k in range(start, stop):
+            p = indices[k] * stride + low + j
+            x = fill(values[k])
+            a0, a1 = fma(x, load(weights, p), a0), fma(x, load(weights, p + 16), a1)
+        store(out, j, a0)
+        store(out, j + 16, a1)
+        j += 32
+    if j + 16 <= out.size:
         a0 = load(out, j)
         for k in range(start, stop):
             a0 = fma(fill(values[k]), load(weights, indices[k] * stride + low + j), a0)
@@ -244,8 +253,7 @@ def train(weights, biases, wm, wv, bm, bv, rule, hypers, softmax, columns, width
             plain = rule == SGD and hyper[6] == np.float32(0.0) and hyper[7] == np.float32(0.0)
             for i in range(count):
                 row = slopes[i]
-                for j in range(row.size):
-                    row[j] = biases[low + j]
+                row[:] = biases[low:high]
                 project(flat, stride, start, indices, values, indptr[first + i], indptr[first + i + 1], row)
             loss -= collect_targets(slopes, labels_ptr, labels, first, count, low, seeds, table, buckets, softmax, seen, targets, bounds)
             if softmax:
