@@ -72,7 +72,7 @@ def train(model, opt, state, x, labels, order, *, batch=64, last_lr=None, rates=
     Returns the mean loss of a row: with logistic loss summed over the buckets, in both cases averaged over the repetitions.
     Raises ValueError if the numbers of rows, features or labels do not fit, or the state is not of this model and optimizer.
     Source: Medini et al. 2019, algorithm 1; several labels of a row in one bucket count once."""
-    x, labels = _check_data(model, x, labels, check)
+    x, labels = check_data(model, x, labels, check)
     order = _check.array(order, "order", np.int64, 1)
     batch = min(_check.integer(batch, "batch", 1), max(1, order.size))
     if order.size and (order.min() < 0 or order.max() >= x.indptr.size - 1):
@@ -106,7 +106,7 @@ def bucket_scores(model, x, *, check=True):
     x : Rows (n, n_features), for a model on a device on either side, but on the host if columns are hashed.
     Returns float32 (reps, n, buckets), where the model is."""
     if check:
-        x = _check_features(model, x)
+        x = check_features(model, x)
     n, lookup, kernels = x.indptr.size - 1, model.lookup, _place.kernels(_kernels, weights=model.weights, biases=model.biases)
     out = _place.empty((lookup.reps, n, lookup.buckets), np.float32, model.weights)  # (reps, n, buckets)
     if model.feature_seeds.size:
@@ -123,7 +123,7 @@ def top_k(model, x, k, *, how="logit", top=None, least=2, memory=None):
     x : Rows, as for `bucket_scores`.  k : int.  how, top, least : as in `decode.top_k`.
     memory : int, bytes that the scores of a block may take; None takes 256 MB, on a device an eighth of what is free.
     Returns labels int32 (n, k) and scores float32 (n, k), best first, -1 where there are no more candidates, where the model is."""
-    return decode_blocks(model, _check_features(model, x), bucket_scores, k, how=how, top=top, least=least, memory=memory)
+    return decode_blocks(model, check_features(model, x), bucket_scores, k, how=how, top=top, least=least, memory=memory)
 
 
 def decode_blocks(model, x, scorer, k, *, how, top, least, memory):
@@ -182,7 +182,8 @@ def _hashed(model, x, r):
     return sparse.hash_columns(x, model.weights.shape[0], seed=int(_place.to_host(model.feature_seeds)[r]), signed=False)
 
 
-def _check_features(model, x, check=True):
+def check_features(model, x, check=True):
+    """Rows x with the columns of a Mach or Shallow model, on the device only where such a model reads them; `check` as in `train`."""
     if isinstance(x, sparse.Rows) and _place.on_device(x.indices):
         if not _place.on_device(model.biases) or model.feature_seeds.size:
             raise TypeError("x must be on the host for a model that is there or hashes its columns: move it with sketchxc.to_host")
@@ -194,10 +195,11 @@ def _check_features(model, x, check=True):
     return x
 
 
-def _check_data(model, x, labels, check):
+def check_data(model, x, labels, check):
+    """Rows x and labels on the host, as many of each, with the columns and labels of a Mach or Shallow model."""
     if any(isinstance(own, sparse.Rows) and _place.on_device(own.indices) for own in (x, labels)):
         raise TypeError("x and labels must be on the host, where batches are made ready: move them with sketchxc.to_host")
-    x, labels = _check_features(model, x, check), sparse.rows(labels, model.lookup.n_labels, check=check, name="labels")
+    x, labels = check_features(model, x, check), sparse.rows(labels, model.lookup.n_labels, check=check, name="labels")
     if labels.indptr.size != x.indptr.size:
         raise ValueError(f"labels must have as many rows as x, {x.indptr.size - 1}, not {labels.indptr.size - 1}")
     return x, labels

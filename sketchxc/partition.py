@@ -24,7 +24,7 @@ def affinities(model, x, labels, choices, *, how="log", memory=1 << 28):
     bits for any memory and number of threads. A label without rows has all sums 0.
     Raises ValueError if the numbers of rows, features or labels do not fit.
     Source: Gupta et al. 2021, section 3 (they sum logits)."""
-    x, labels = mach._check_data(model, x, labels, True)
+    x, labels = mach.check_data(model, x, labels, True)
     lookup, scorer = model.lookup, (shallow if isinstance(model, shallow.Shallow) else mach).bucket_scores
     choices = min(_check.integer(choices, "choices", 1), lookup.buckets)
     kind, _ = decode.AGGREGATES[_check.choice(how, "how", ("logit", "mean", "log"))]

@@ -114,7 +114,7 @@ def train(model, opt, state, x, labels, order, *, batch=256, last_lr=None, rates
     Returns the mean loss of a row: with logistic loss summed over the buckets, in both cases averaged over the repetitions.
     Raises ValueError if the numbers of rows, features or labels do not fit, or the state is not of this model and optimizer.
     Source: Medini et al. 2019, algorithm 1; several labels of a row in one bucket count once. Dropout: Srivastava et al. 2014."""
-    x, labels = mach._check_data(model, x, labels, check)
+    x, labels = mach.check_data(model, x, labels, check)
     order = _check.array(order, "order", np.int64, 1)
     batch = min(_check.integer(batch, "batch", 1), max(1, order.size))
     threads = _threads.available() if threads is None else _check.integer(threads, "threads", 1)
@@ -154,7 +154,7 @@ def bucket_scores(model, x, *, check=True):
     x : Rows (n, n_features), as for `mach.bucket_scores`.
     Returns float32 (reps, n, buckets), where the model is, on the host the same bits for any number of threads."""
     if check:
-        x = mach._check_features(model, x)
+        x = mach.check_features(model, x)
     n = x.indptr.size - 1
     if _place.on_device(model.embed):
         out = _place.empty((model.lookup.reps, n, model.lookup.buckets), np.float32, model.embed)
@@ -172,7 +172,7 @@ def top_k(model, x, k, *, how="logit", top=None, least=2, memory=None):
 
     x, k, how, top, least, memory : as in `mach.top_k`.
     Returns labels int32 (n, k) and scores float32 (n, k), best first, -1 where there are no more candidates, where the model is."""
-    return mach.decode_blocks(model, mach._check_features(model, x), bucket_scores, k, how=how, top=top, least=least, memory=memory)
+    return mach.decode_blocks(model, mach.check_features(model, x), bucket_scores, k, how=how, top=top, least=least, memory=memory)
 
 
 def _train_repetition(model, state, rule, hypers, rows, groups, targets, batch, r, coins, gates):
