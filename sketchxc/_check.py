@@ -58,6 +58,12 @@ def array(value, name, dtype, ndim, *, kinds="iu", device=False):
 def keys(value, name="keys", *, device=False):
     """Integer array of any width and sign as uint64 (negative numbers in two's complement), same shape; on the device if it is there
     and may be (`device`)."""
+    if type(value) is _ARRAY and value.ndim and value.flags.c_contiguous:  # what most calls bring, and small ones wait for
+        dtype = value.dtype
+        if dtype is _INT64:
+            return value.view(_UINT64)
+        if dtype is _UINT64:
+            return value
     if _place.on_device(value):
         return _on_device(value, name, np.uint64, "iu", None, device)
     found = np.asarray(value)
@@ -86,7 +92,8 @@ def _on_device(value, name, dtype, kinds, ndim, wanted):
 
 def seed(value, name="seed"):
     """An integer seed as uint64; negative seeds in two's complement."""
-    return np.uint64(integer(value, name, -(2**63), 2**64 - 1) & (2**64 - 1))
+    return np.uint64(integer(value, name, -(2**63), 2**64 - 1) & 0xFFFFFFFFFFFFFFFF)
 
 
 _KINDS = {"u": "unsigned integers", "iu": "integers", "f": "floats", "iuf": "numbers", "biuf": "numbers"}
+_ARRAY, _INT64, _UINT64 = np.ndarray, np.dtype(np.int64), np.dtype(np.uint64)

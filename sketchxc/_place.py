@@ -23,9 +23,12 @@ def kernels(module, **arrays):
 
     arrays : by the names the caller knows them by; None is skipped.  Raises TypeError for arrays of both places.
     """
-    there = [name for name, value in arrays.items() if on_device(value)]
-    if not there:
+    for value in arrays.values():
+        if type(value) is not np.ndarray and on_device(value):
+            break
+    else:
         return module
+    there = [name for name, value in arrays.items() if on_device(value)]
     here = [name for name, value in arrays.items() if value is not None and name not in there]
     if here:
         raise TypeError(f"{there[0]} is on the device and {here[0]} on the host: move one of them with sketchxc.to_device or "

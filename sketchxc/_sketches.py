@@ -1,4 +1,5 @@
 """State of a sketch, and the checks at the door of the functions that take one."""
+import contextlib
 import math
 from typing import NamedTuple
 
@@ -9,7 +10,11 @@ from ._cpu import sketch as _kernels
 
 DEEPEST, WIDEST = 255, 2**31 - 1
 LIMITS = {np.dtype(np.int32): 2**31 - 1, np.dtype(np.int64): 2**63 - 1, np.dtype(np.float32): 2.0**127}
+_ARRAY = np.ndarray
 _INT64, _UINT64, _FLOAT64 = np.dtype(np.int64), np.dtype(np.uint64), np.dtype(np.float64)
+_TOTALS = {dtype: _FLOAT64 if dtype.kind == "f" else _INT64 for dtype in LIMITS}
+_ZEROS, _NOTHING = {dtype: kind.type(0) for dtype, kind in _TOTALS.items()}, contextlib.nullcontext()
+_PLAIN = frozenset((_INT64, _UINT64))  # types of keys that need no conversion
 
 
 class CountMin(NamedTuple):
@@ -38,26 +43,35 @@ def fields(sketch, device=False):
     """Table, seeds and total of a CountMin or CountSketch, after a look at their types and shapes: loops trust them.
 
     On a device they may be where `device` is True."""
-    if type(sketch) not in (CountMin, CountSketch):
-        raise TypeError(f"sketch must be a CountMin or a CountSketch, not {type(sketch).__name__}")
+    kind = type(sketch)
+    if kind is not CountMin and kind is not CountSketch:
+        raise TypeError(f"sketch must be a CountMin or a CountSketch, not {kind.__name__}")
     table, seeds, total = sketch
-    if not type(table) is type(seeds) is type(total) is np.ndarray:
-        if not all(map(_place.on_device, sketch)):
-            raise TypeError(f"sketch must have three NumPy arrays, not {', '.join(type(array).__name__ for array in sketch)}")
-        if not device:
-            raise TypeError("sketch must be on the host here, not on a device: move it with sketchxc.to_host")
-        table, seeds, total = map(_place.target().array, sketch)
+    if type(table) is type(seeds) is type(total) is _ARRAY:
+        contiguous = table.flags.c_contiguous and seeds.flags.c_contiguous
+    else:
+        table, seeds, total = _there(sketch, device)
+        contiguous = table.flags["C_CONTIGUOUS"] and seeds.flags["C_CONTIGUOUS"]
     dtype, shape = table.dtype, table.shape
-    if (dtype not in LIMITS or len(shape) != 2 or not table.flags["C_CONTIGUOUS"] or not 0 < shape[0] <= DEEPEST
-            or not 0 < shape[1] <= WIDEST):
+    wanted = _TOTALS.get(dtype)
+    if wanted is None or len(shape) != 2 or not contiguous or not 0 < shape[0] <= DEEPEST or not 0 < shape[1] <= WIDEST:
         raise ValueError(f"sketch must have a contiguous table (depth, width) of int64, int32 or float32, not {table.dtype} {table.shape}")
-    if seeds.shape != shape[:1] or seeds.dtype is not _UINT64 and seeds.dtype != _UINT64 or not seeds.flags["C_CONTIGUOUS"]:
+    if seeds.size != shape[0] or seeds.ndim != 1 or seeds.dtype != _UINT64:
         raise ValueError(f"sketch must have contiguous uint64 seeds ({table.shape[0]},), not {seeds.dtype} {seeds.shape}")
-    if total.shape != (1,) or total.dtype is not total_type(dtype) and total.dtype != total_type(dtype):
-        raise ValueError(f"sketch must have a total of shape (1,) and dtype {total_type(table.dtype)}, not {total.dtype} {total.shape}")
-    if type(sketch) is CountSketch:
+    if total.size != 1 or total.ndim != 1 or total.dtype != wanted:
+        raise ValueError(f"sketch must have a total of shape (1,) and dtype {wanted}, not {total.dtype} {total.shape}")
+    if kind is CountSketch:
         odd(shape[0])
     return table, seeds, total
+
+
+def _there(sketch, device):
+    """The three arrays of a sketch on a device."""
+    if not all(map(_place.on_device, sketch)):
+        raise TypeError(f"sketch must have three NumPy arrays, not {', '.join(type(array).__name__ for array in sketch)}")
+    if not device:
+        raise TypeError("sketch must be on the host here, not on a device: move it with sketchxc.to_host")
+    return tuple(map(_place.target().array, sketch))
 
 
 def odd(depth):
@@ -67,14 +81,19 @@ def odd(depth):
 
 
 def total_type(dtype):
-    return _FLOAT64 if dtype.kind == "f" else _INT64
+    return _TOTALS[np.dtype(dtype)]
+
+
+def few(table, keys):
+    """Whether keys are an array of few that needs no conversion, on the host like the table."""
+    return (type(keys) is type(table) is _ARRAY and keys.size < _kernels.FEW and keys.ndim == 1 and keys.dtype in _PLAIN
+            and keys.flags.c_contiguous)
 
 
 def keys(keys):
-    if type(keys) is np.ndarray and keys.dtype is _INT64 and keys.flags.c_contiguous:
-        keys = keys.view(_UINT64)
-    else:
-        keys = _check.keys(keys, device=True)
+    if type(keys) is _ARRAY and keys.ndim == 1 and keys.dtype is _INT64 and keys.flags.c_contiguous:  # small calls wait for the rest
+        return keys.view(_UINT64)
+    keys = _check.keys(keys, device=True)
     if keys.ndim != 1:
         raise ValueError(f"keys must have 1 axis, not shape {tuple(keys.shape)}")
     return keys
@@ -86,7 +105,7 @@ def counts(counts, n, dtype, signed):
     found = _place.target().array(counts) if there else np.asarray(counts)
     if there and found.dtype == _UINT64 and not real:
         raise TypeError("counts must be signed integers or small unsigned ones on a device, where their range is not looked at")
-    with np.errstate(over="ignore"):  # told below
+    with np.errstate(over="ignore") if real else _NOTHING:  # told below
         counts = _check.array(counts, "counts", np.float32 if real else np.int64, 1, kinds="iuf" if real else "iu", device=True)
     if counts.size != n:
         raise ValueError(f"counts must be as many as keys, {n}, not {counts.size}")
@@ -94,7 +113,7 @@ def counts(counts, n, dtype, signed):
         return counts, 0
     if found.dtype == _UINT64 and not real and found.max() >= 2**63:
         raise OverflowError(f"counts must be below 2**63, not {found.max()}")
-    low, high, amount = _place.kernels(_kernels, counts=counts).extent(counts, total_type(dtype).type(0))
+    low, high, amount = (_place.kernels(_kernels, counts=counts) if there else _kernels).extent(counts, _ZEROS[dtype])
     if real:
         if not math.isfinite(amount):
             raise ValueError("counts must be finite in float32, not NaN or infinite")

@@ -45,8 +45,9 @@ def mix(keys, seed=0, *, out=None):
     >>> [hex(h) for h in hashing.mix([0, 1, 2])]
     ['0x0', '0xb456bcfc34c2cb2c', '0x3abf2a20650683e7']
     """
-    keys = _check.keys(keys, device=True)
-    kernels = _place.kernels(_kernels, keys=keys, out=out)
+    keys, seed = _check.keys(keys, device=True), _check.seed(seed)
+    small = type(keys) is np.ndarray and keys.size < _FEW_KEYS
+    kernels = _kernels if small and out is None else _place.kernels(_kernels, keys=keys, out=out)
     if out is None:
         out = _place.empty(keys.shape, np.uint64, keys)
     else:
@@ -54,9 +55,7 @@ def mix(keys, seed=0, *, out=None):
         if not (hasattr(out, "dtype") and out.dtype == np.uint64 and out.dtype.isnative and tuple(out.shape) == tuple(keys.shape)
                 and out.flags["C_CONTIGUOUS"] and (_place.on_device(out) or out.flags.writeable)):
             raise ValueError(f"out must be a writable C-contiguous uint64 array of shape {tuple(keys.shape)}")
-    seed = _check.seed(seed)
-    with one_if(keys.size < _FEW_KEYS):
-        kernels.mix(keys.reshape(keys.size), seed, out.reshape(keys.size))
+    (kernels.mix_part if small else kernels.mix)(_line(keys), seed, _line(out))
     return out
 
 
@@ -113,8 +112,7 @@ def buckets(keys, seeds, width):
     keys, seeds, width = _flat(keys, "keys"), _flat(seeds, "seeds"), _check.integer(width, "width", 1, 2**31 - 1)
     kernels = _place.kernels(_kernels, keys=keys, seeds=seeds)
     out = _place.empty((seeds.size, keys.size), np.int32, keys)  # (depth, n)
-    with one_if(out.size < _FEW_KEYS):
-        kernels.buckets(keys, seeds, width, out)
+    (kernels.buckets_rows if kernels is _kernels and out.size < _FEW_KEYS else kernels.buckets)(keys, seeds, width, out)
     return out
 
 
@@ -134,8 +132,7 @@ def signs(keys, seeds):
     keys, seeds = _flat(keys, "keys"), _flat(seeds, "seeds")
     kernels = _place.kernels(_kernels, keys=keys, seeds=seeds)
     out = _place.empty((seeds.size, keys.size), np.int8, keys)  # (depth, n)
-    with one_if(out.size < _FEW_KEYS):
-        kernels.signs(keys, seeds, out)
+    (kernels.signs_rows if kernels is _kernels and out.size < _FEW_KEYS else kernels.signs)(keys, seeds, out)
     return out
 
 
@@ -285,6 +282,11 @@ def _flat(keys, name):
     return keys
 
 
+def _line(array):
+    """An array as one with one axis."""
+    return array if array.ndim == 1 else array.reshape(array.size)
+
+
 def _hashed_numbers(found, seed):
     """`hash_keys` of an array of numbers on the host or on a device."""
     if found.dtype.kind in "biu":
@@ -293,8 +295,8 @@ def _hashed_numbers(found, seed):
         raise TypeError(f"values must hold integers, floats up to 64 bits, booleans or texts, not {found.dtype}")
     bits = _check.array(found, "values", np.float64, found.ndim, kinds="f", device=True).reshape(found.size).view(np.uint64)
     out = _place.empty(bits.shape, np.uint64, bits)
-    with one_if(out.size < _FEW_KEYS):
-        _place.kernels(_kernels, values=bits).mix_floats(bits, _check.seed(seed), out)
+    kernels = _place.kernels(_kernels, values=bits)
+    (kernels.mix_floats_part if kernels is _kernels and out.size < _FEW_KEYS else kernels.mix_floats)(bits, _check.seed(seed), out)
     return out.reshape(found.shape)
 
 

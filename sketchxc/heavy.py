@@ -11,11 +11,11 @@ import numpy as np
 
 from . import _check
 from ._cpu import heavy as _kernels
-from ._threads import one_if
 
 _FEW = 2**15     # keys below which one thread is faster than two
 _MOST = 2**28    # counters
 _USED, _OFFSET, _TOTAL = range(3)
+_NONE = np.empty(0, np.int64)  # counts of 1 each, or errors of 0
 
 
 class MisraGries(NamedTuple):
@@ -109,10 +109,10 @@ def add(summary, keys, counts=None):
     """
     _known(summary)
     keys = _keys(keys)
-    amount, found = keys.size, np.empty(0, np.int64)
+    amount, found = keys.size, None
     if counts is not None:
         found, amount = _counts(counts, keys.size)
-    if int(summary.totals[_TOTAL]) + amount >= 2**63:
+    if summary.totals.item(_TOTAL) + amount >= 2**63:
         raise OverflowError(f"counts must keep the total below 2**63, not add {amount} to {summary.totals[_TOTAL]}")
     if counts is None or keys.size:
         _add(summary, keys, found)
@@ -167,15 +167,13 @@ def bounds(summary, keys):
     """
     _known(summary)
     keys = _keys(keys)
-    counts, errors = np.empty(keys.size, np.int64), np.empty(keys.size, np.int64)
-    with one_if(keys.size < _FEW):
-        if isinstance(summary, MisraGries):
-            _kernels.lookup(summary.table, summary.errors, np.uint64(summary.seed), keys, counts, errors)
-        else:
-            _kernels.held(summary.nodes, summary.places, np.uint64(summary.seed), keys, counts, errors)
-    missing = errors < 0
-    counts[missing] = error(summary)
-    return np.where(missing, 0, counts - errors), counts
+    lower, upper, small = np.empty(keys.size, np.int64), np.empty(keys.size, np.int64), keys.size < _FEW
+    if isinstance(summary, MisraGries):
+        run, parts = _kernels.lookup_part if small else _kernels.lookup, (summary.table, summary.errors)
+    else:
+        run, parts = _kernels.held_part if small else _kernels.held, (summary.nodes, summary.places)
+    run(*parts, np.uint64(summary.seed), error(summary), keys, lower, upper)
+    return lower, upper
 
 
 def top_k(summary, k):
@@ -305,7 +303,8 @@ def _add(summary, keys, counts):
     if isinstance(summary, MisraGries):
         _kernels.add(summary.table, summary.errors, summary.totals, seed, summary.capacity, keys, counts)
     else:
-        _kernels.replace(summary.nodes, summary.slots, summary.places, summary.totals, seed, keys, counts, np.empty(0, np.int64))
+        counts = _NONE if counts is None else counts
+        _kernels.replace(summary.nodes, summary.slots, summary.places, summary.totals, seed, keys, counts, _NONE)
 
 
 def _held(summary):

@@ -12,12 +12,12 @@ import numpy as np
 
 from . import _chances, _check, _place, _threads, hashing
 from ._cpu import sketch as _kernels
-from ._sketches import DEEPEST, LIMITS, WIDEST, CountMin, CountSketch, alike, fields, narrow, odd, sum_of, total_type
+from ._sketches import DEEPEST, LIMITS, WIDEST, CountMin, CountSketch, alike, few, fields, narrow, odd, sum_of, total_type
 from ._sketches import counts as _counts
 from ._sketches import keys as _keys
 
 _FEW = 2**15  # keys below which one thread is faster than two
-_INT64 = np.dtype(np.int64)
+_ARRAY, _INT64 = np.ndarray, np.dtype(np.int64)
 
 
 def count_min(depth, width, *, seed, dtype=np.int64):
@@ -100,21 +100,27 @@ def add(sketch, keys, counts=None, *, conservative=False):
         >>> estimate(visits, [5, 6]).tolist(), visits.total.tolist()
         ([40, 20], [60])
     """
-    table, seeds, total = fields(sketch, device=True)
+    table, seeds, total = fields(sketch, True)
     signed = type(sketch) is CountSketch
+    if counts is None and not conservative and few(table, keys):  # what follows in fewer steps, which take longer than the cells here
+        after = total.item() + keys.size
+        if after <= LIMITS[table.dtype] and table.flags.writeable and total.flags.writeable:
+            _kernels.add_few(table, seeds, keys, signed)
+            total[0] = after
+            return
     keys = _keys(keys)
-    host = type(table) is type(keys) is np.ndarray and (counts is None or not _place.on_device(counts))
+    host = type(table) is type(keys) is _ARRAY and (counts is None or not _place.on_device(counts))
     kernels = _kernels if host else _place.kernels(_kernels, sketch=table, keys=keys, counts=counts)
     if conservative and signed:
         raise ValueError("conservative must be False for a CountSketch: its cells hold other keys with either sign")
-    if kernels is _kernels and not table.flags.writeable:
-        raise ValueError("sketch must have a table that can be written to")
+    if host and not (table.flags.writeable and total.flags.writeable):
+        raise ValueError("sketch must have a table that can be written to, and a total")
     amount = keys.size
     if counts is not None:
         counts, amount = _counts(counts, keys.size, table.dtype, signed)
     if not keys.size:
         return
-    before = sum_of(total)
+    before = total.item() if host else sum_of(total)
     after = before + amount
     if after > LIMITS[table.dtype]:
         if after > LIMITS[table.dtype if total.dtype == np.float64 else _INT64]:
@@ -149,12 +155,16 @@ def estimate(sketch, keys, how=None):
         >>> estimate(words, [7]), estimate(words, [7], "mean_min").round(2)
         (array([25]), array([20.8]))
     """
-    table, seeds, total = fields(sketch, device=True)
+    table, seeds, total = fields(sketch, True)
     signed = type(sketch) is CountSketch
+    if how is None and not signed and few(table, keys):
+        out = np.empty(keys.size, table.dtype)  # (n,)
+        _kernels.low_few(table, seeds, keys, out)
+        return out
     if how is not None:
         _check.choice(how, "how", ("median",) if signed else ("min", "mean_min"))
     keys = _keys(keys)
-    host = type(table) is type(keys) is np.ndarray
+    host = type(table) is type(keys) is _ARRAY
     kernels = _kernels if host else _place.kernels(_kernels, sketch=table, keys=keys)
     if how == "mean_min":
         if table.shape[1] == 1:

@@ -179,3 +179,13 @@ def test_feature_hasher_sign_does_not_depend_on_the_bucket():
 def test_bad_input(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+def test_the_loops_of_threads_give_what_one_thread_gives(monkeypatch):
+    keys, seeds = np.arange(-20, 20), hashing.seeds(3, 1)
+
+    def all_hashes():
+        return (hashing.mix(keys, 5), hashing.hash_keys(keys / 3, 5), hashing.buckets(keys, seeds, 100), hashing.signs(keys, seeds))
+    alone = all_hashes()
+    monkeypatch.setattr(hashing, "_FEW_KEYS", 0)
+    assert all(map(np.array_equal, alone, all_hashes()))

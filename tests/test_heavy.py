@@ -222,3 +222,12 @@ def test_empty(make):
 def test_bad_input(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+@pytest.mark.parametrize("make", [heavy.misra_gries, heavy.space_saving])
+def test_bounds_by_threads_are_those_of_one_thread(make, monkeypatch):
+    made, asked = make(3), np.arange(12)
+    heavy.add(made, asked**2 % 7)
+    alone = heavy.bounds(made, asked)
+    monkeypatch.setattr(heavy, "_FEW", 0)
+    assert all(map(np.array_equal, alone, heavy.bounds(made, asked)))

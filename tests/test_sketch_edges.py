@@ -31,6 +31,28 @@ def test_saturation_is_an_error_and_adds_nothing(dtype, conservative):
         unchanged(s, lambda: sketch.add(s, [1, 1], [2**31, 2**31], conservative=conservative), "counts must keep")
 
 
+@pytest.mark.parametrize("dtype", [np.int64, np.int32, np.float32])
+@pytest.mark.parametrize("make", [sketch.count_min, sketch.count_sketch])
+def test_few_keys_take_a_shorter_way_to_the_same_cells(make, dtype):
+    keys = np.random.default_rng(0).integers(-50, 50, 129)
+    for some in (keys[:0], keys[:1], keys[:127].view(np.uint64), keys[:128], keys, keys[::2], keys.astype(">i8")[:9], keys.reshape(-1, 3)):
+        short, long = make(3, 20, seed=1, dtype=dtype), make(3, 20, seed=1, dtype=dtype)
+        if some.ndim == 2:
+            for call in (sketch.add, sketch.estimate):
+                with pytest.raises(ValueError, match="keys must have 1 axis"):
+                    call(short, some)
+            continue
+        sketch.add(short, some)
+        sketch.add(long, some.astype(np.int64).tolist())  # a list is converted, and goes the way of many
+        assert np.array_equal(short.table, long.table) and short.total[0] == long.total[0] == some.size
+        found = sketch.estimate(short, some)
+        assert found.dtype == dtype and found.tolist() == sketch.estimate(short, some.astype(np.int64).tolist()).tolist()
+    short.total.flags.writeable = False
+    with pytest.raises(ValueError, match="a table that can be written to, and a total"):
+        sketch.add(short, keys[:1])
+    assert not short.table.any()
+
+
 def test_totals_of_narrow_tables_go_on():
     s = sketch.count_min(1, 1000, seed=0, dtype=np.int32)
     for key in range(5):

@@ -25,18 +25,48 @@ def seeds(seed, out):
         out[i] = splitmix64(state)
 
 
-@loop
-def mix(keys, seed, out):
-    """One thread owns each key."""
-    for i in prange(keys.size):
+@serial
+def mix_part(keys, seed, out):
+    """Mixed keys; the caller's thread owns everything."""
+    for i in range(keys.size):
         out[i] = mix64(keys[i] ^ seed)
 
 
 @loop
-def mix_floats(bits, seed, out):
-    """Mixed keys of float64 numbers, given by their bits; one thread owns each."""
-    for i in prange(bits.size):
+def mix(keys, seed, out):
+    """One thread owns each block of keys."""
+    for task in prange((keys.size + BLOCK - 1) // BLOCK):
+        first, last = task * BLOCK, task * BLOCK + BLOCK
+        mix_part(keys[first:last], seed, out[first:last])
+
+
+@serial
+def mix_floats_part(bits, seed, out):
+    """Mixed keys of float64 numbers, given by their bits; the caller's thread owns everything."""
+    for i in range(bits.size):
         out[i] = mix64(float_key(bits[i]) ^ seed)
+
+
+@loop
+def mix_floats(bits, seed, out):
+    """One thread owns each block of numbers."""
+    for task in prange((bits.size + BLOCK - 1) // BLOCK):
+        first, last = task * BLOCK, task * BLOCK + BLOCK
+        mix_floats_part(bits[first:last], seed, out[first:last])
+
+
+@serial
+def buckets_part(keys, seed, width, line):
+    """Buckets of keys in one row; the caller's thread owns everything."""
+    for i in range(keys.size):
+        line[i] = bucket(mix64(keys[i] ^ seed), width)
+
+
+@serial
+def buckets_rows(keys, seeds, width, out):
+    """`buckets` on the calling thread."""
+    for d in range(seeds.size):
+        buckets_part(keys, seeds[d], width, out[d])
 
 
 @loop
@@ -47,10 +77,21 @@ def buckets(keys, seeds, width, out):
     for task in prange(seeds.size * blocks):
         d = task // blocks
         first = (task - d * blocks) * BLOCK
-        seed = seeds[d]
-        part, line = keys[first:first + BLOCK], out[d, first:first + BLOCK]  # read from 0 on, which vectorises
-        for i in range(part.size):
-            line[i] = bucket(mix64(part[i] ^ seed), width)
+        buckets_part(keys[first:first + BLOCK], seeds[d], width, out[d, first:first + BLOCK])
+
+
+@serial
+def signs_part(keys, seed, line):
+    """Signs of keys in one row; the caller's thread owns everything."""
+    for i in range(keys.size):
+        line[i] = side(mix64(keys[i] ^ seed))
+
+
+@serial
+def signs_rows(keys, seeds, out):
+    """`signs` on the calling thread."""
+    for d in range(seeds.size):
+        signs_part(keys, seeds[d], out[d])
 
 
 @loop
@@ -61,10 +102,7 @@ def signs(keys, seeds, out):
     for task in prange(seeds.size * blocks):
         d = task // blocks
         first = (task - d * blocks) * BLOCK
-        seed = seeds[d]
-        part, line = keys[first:first + BLOCK], out[d, first:first + BLOCK]
-        for i in range(part.size):
-            line[i] = side(mix64(part[i] ^ seed))
+        signs_part(keys[first:first + BLOCK], seeds[d], out[d, first:first + BLOCK])
 
 
 @loop

@@ -4,18 +4,25 @@ from numba import prange
 
 from .._jit import loop, serial
 from .._scalar.hashing import mix64
+from .vector import prefetch
 
 USED, OFFSET, TOTAL = 0, 1, 2  # columns of `totals`
+BLOCK = 512  # keys whose slots are asked for at a time
+
+
+@serial
+def walk(table, key, slot):
+    """Slot of a key in the table (slots, 2) of keys and counts, or the empty slot (count 0) where it belongs, from its first `slot` on."""
+    mask = np.uint64(table.shape[0] - 1)
+    while table[slot, 1] != np.uint64(0) and table[slot, 0] != key:
+        slot = (slot + np.uint64(1)) & mask
+    return slot
 
 
 @serial
 def probe(table, key, seed):
-    """Slot of a key in the table (slots, 2) of keys and counts, or the empty slot (count 0) where it belongs."""
-    mask = np.uint64(table.shape[0] - 1)
-    slot = mix64(key ^ seed) & mask
-    while table[slot, 1] != np.uint64(0) and table[slot, 0] != key:
-        slot = (slot + np.uint64(1)) & mask
-    return slot
+    """Slot of a key, or the empty slot where it belongs."""
+    return walk(table, key, mix64(key ^ seed) & np.uint64(table.shape[0] - 1))
 
 
 @serial
@@ -56,57 +63,75 @@ def fill(table, errors, seed, keys, counts, key_errors):
 
 
 @serial
-def purge(table, errors, used, offset, capacity, seed):
+def purge(table, errors, offset, capacity, seed):
     """Raise the offset to the smallest number that leaves `capacity` counts above it or fewer, and drop the others; returns it and how many
     are left.
 
     More than `capacity` counters lose the whole difference, which is what the bound of Misra and Gries rests on. One thread owns the table.
     """
-    keys, counts, kept = np.empty(used + 1, np.uint64), np.empty(used + 1, np.uint64), np.empty(used + 1, np.int64)
-    n = 0
-    for slot in range(table.shape[0]):
-        keys[n], counts[n], kept[n] = table[slot, 0], table[slot, 1], errors[slot]
-        n += 1 if table[slot, 1] != np.uint64(0) else 0
-        table[slot, 1] = np.uint64(0)
-    offset = smallest_with(counts[:used], offset, capacity)
+    counts = np.empty(table.shape[0], np.uint64)  # 0 where a slot is empty
+    for slot in range(counts.size):
+        counts[slot] = table[slot, 1]
+    offset = smallest_with(counts, offset, capacity)
+    keys, kept = np.empty(capacity + 1, np.uint64), np.empty(capacity + 1, np.int64)
     left = 0
-    for i in range(used):
-        keys[left], counts[left], kept[left] = keys[i], counts[i], kept[i]
-        left += 1 if counts[i] > offset else 0
+    for slot in range(counts.size):  # without a branch: what goes and what stays are random
+        count = counts[slot]
+        keys[left], counts[left], kept[left] = table[slot, 0], count, errors[slot]
+        left += 1 if count > offset else 0
+        table[slot, 1] = np.uint64(0)
     fill(table, errors, seed, keys[:left], counts[:left], kept[:left])
     return offset, left
 
 
 @serial
 def add(table, errors, totals, seed, capacity, keys, counts):
-    """Add the counts (none: 1 each) of keys in their order; purge where more than 2 * capacity keys are held. One thread owns the table.
+    """Add the counts (None: 1 each) of keys in their order; purge where more than 2 * capacity keys are held. One thread owns the table.
 
-    Counts are kept with the offset on top, so that a purge subtracts nothing; the last entry of `errors` belongs to no slot."""
+    Counts are kept with the offset on top, so that a purge subtracts nothing; the last entry of `errors` belongs to no slot. The slots of a
+    block of keys are asked for from memory before the first of them is read: after a mispredicted branch, which about every second key
+    costs, its successors then wait less."""
     used, offset, total = totals[USED], np.uint64(totals[OFFSET]), totals[TOTAL]
-    nowhere = np.uint64(table.shape[0])
-    for i in range(keys.size):
-        count = counts[i] if counts.size else np.int64(1)
-        slot = probe(table, keys[i], seed)
-        held = table[slot, 1]
-        new = held == np.uint64(0) and count > 0
-        # Written whether new or not: whether a key is new is a coin toss, and a mispredicted branch costs more than the stores.
-        table[slot, 0] = keys[i]
-        table[slot, 1] = held + np.uint64(count) + (offset if new else np.uint64(0))
-        errors[slot if new else nowhere] = np.int64(offset)
-        used += 1 if new else 0
-        total += count
-        if used > 2 * capacity:
-            offset, used = purge(table, errors, used, offset, capacity, seed)
+    nowhere, mask = np.uint64(table.shape[0]), np.uint64(table.shape[0] - 1)
+    flat, homes = table.reshape(table.size), np.empty(min(keys.size, BLOCK), np.uint64)
+    for first in range(0, keys.size, BLOCK):
+        part = keys[first:first + BLOCK]
+        for i in range(part.size):
+            homes[i] = mix64(part[i] ^ seed) & mask
+        for i in range(part.size):
+            prefetch(flat, 2 * np.int64(homes[i]))
+        for i in range(part.size):
+            count = np.int64(1) if counts is None else counts[first + i]
+            slot = walk(table, part[i], homes[i])
+            held = table[slot, 1]
+            new = held == np.uint64(0) and count > 0
+            # Written whether new or not: whether a key is new is a coin toss, and a mispredicted branch costs more than the stores.
+            table[slot, 0] = part[i]
+            table[slot, 1] = held + np.uint64(count) + (offset if new else np.uint64(0))
+            errors[slot if new else nowhere] = np.int64(offset)
+            used += 1 if new else 0
+            total += count
+            if used > 2 * capacity:
+                offset, used = purge(table, errors, offset, capacity, seed)
     totals[USED], totals[OFFSET], totals[TOTAL] = used, np.int64(offset), total
 
 
-@loop
-def lookup(table, errors, seed, keys, counts, found):
-    """Count and error of each key, 0 and -1 if it is not held; one thread owns each key."""
-    for i in prange(keys.size):
+@serial
+def lookup_part(table, errors, seed, absent, keys, lower, upper):
+    """Bounds of the counts of keys, 0 and `absent` of those that are not held."""
+    for i in range(keys.size):
         slot = probe(table, keys[i], seed)
-        counts[i] = np.int64(table[slot, 1])
-        found[i] = errors[slot] if counts[i] > 0 else np.int64(-1)
+        count = np.int64(table[slot, 1])
+        upper[i] = count if count > 0 else absent
+        lower[i] = count - errors[slot] if count > 0 else np.int64(0)
+
+
+@loop
+def lookup(table, errors, seed, absent, keys, lower, upper):
+    """`lookup_part` by threads, of which each owns a block of keys."""
+    for block in prange((keys.size + BLOCK - 1) // BLOCK):
+        first, last = block * BLOCK, block * BLOCK + BLOCK
+        lookup_part(table, errors, seed, absent, keys[first:last], lower[first:last], upper[first:last])
 
 
 @serial
@@ -184,10 +209,18 @@ def replace(nodes, slots, places, totals, seed, keys, counts, errors):
     totals[USED], totals[TOTAL] = used, total
 
 
-@loop
-def held(nodes, places, seed, keys, counts, errors):
-    """Count and error of each key, 0 and -1 if it is not held; one thread owns each key."""
-    for i in prange(keys.size):
+@serial
+def held_part(nodes, places, seed, absent, keys, lower, upper):
+    """Bounds of the counts of keys, 0 and `absent` of those that are not held."""
+    for i in range(keys.size):
         node = places[find(places, nodes, keys[i], seed)]
-        counts[i] = np.int64(nodes[node, 1]) if node >= 0 else 0
-        errors[i] = np.int64(nodes[node, 2]) if node >= 0 else -1
+        upper[i] = np.int64(nodes[node, 1]) if node >= 0 else absent
+        lower[i] = np.int64(nodes[node, 1] - nodes[node, 2]) if node >= 0 else np.int64(0)
+
+
+@loop
+def held(nodes, places, seed, absent, keys, lower, upper):
+    """`held_part` by threads, of which each owns a block of keys."""
+    for block in prange((keys.size + BLOCK - 1) // BLOCK):
+        first, last = block * BLOCK, block * BLOCK + BLOCK
+        held_part(nodes, places, seed, absent, keys[first:last], lower[first:last], upper[first:last])

@@ -12,6 +12,7 @@ from .vector import prefetch
 
 BLOCK = 2048  # keys whose cells are computed at a time
 CHUNK = 2**17  # keys that go to every row before the next ones are read
+FEW = 128  # keys below which a block of their own takes longer than their cells
 FAR = 2**20  # bytes of a row from which its cells are asked for in advance
 COLUMNS = 256  # columns of a row sketch that one thread takes at a time
 
@@ -73,6 +74,15 @@ def add(table, seeds, keys, counts, signed):
     add_part(table, seeds, keys, counts, signed, 0, table.shape[0] * keys.size, table[0])
 
 
+@serial
+def add_few(table, seeds, keys, signed):
+    """`add` of few keys of 64 bits, once each, without blocks; the caller's thread owns everything."""
+    for d in range(seeds.size):
+        for i in range(keys.size):
+            key = np.uint64(keys[i])
+            table[d, cell(key, seeds[d], table.shape[1])] += side(key, seeds[d]) if signed else np.int64(1)
+
+
 @loop
 def add_split(table, seeds, keys, counts, signed, bounds, spares):
     """One thread owns the part between two bounds of the keys of all rows laid end to end, and its row of `spares`."""
@@ -130,6 +140,17 @@ def low_part(table, seeds, keys, start, stop, out):
                     line[i] = row[cells[i]]
                 for i in range(part.size):
                     part[i] = min(part[i], line[i])
+
+
+@serial
+def low_few(table, seeds, keys, out):
+    """`low_part` of few keys of 64 bits, without blocks."""
+    for i in range(keys.size):
+        key = np.uint64(keys[i])
+        low = table[0, cell(key, seeds[0], table.shape[1])]
+        for d in range(1, seeds.size):
+            low = min(low, table[d, cell(key, seeds[d], table.shape[1])])
+        out[i] = low
 
 
 @loop

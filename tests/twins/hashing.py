@@ -4,8 +4,9 @@ import numpy as np
 from . import Case
 
 # Steps of the loops, and what only Python's texts need.
-PARTS = {"load32", "load64", "load_tail", "masked", "xxh64_blocks", "xxh64", "murmur3", "murmur3_128",
-         "joined", "trimmed", "utf8_lengths", "utf8_fill"}
+PARTS = {"mix_part", "mix_floats_part", "buckets_part", "buckets_rows", "signs_part", "signs_rows",
+         "load32", "load64", "load_tail", "masked", "xxh64_blocks", "xxh64", "murmur3",
+         "murmur3_128", "joined", "trimmed", "utf8_lengths", "utf8_fill"}
 
 
 def words(rng, n):

@@ -7,7 +7,8 @@ from . import Case
 from .hashing import words
 
 # Steps of the loops, and the sharing of one row between the threads of a CPU.
-PARTS = {"hash_block", "add_row", "add_part", "add_split", "read_rows", "low_part", "insertion", "median_part", "locate"}
+PARTS = {"hash_block", "add_row", "add_part", "add_few", "add_split", "read_rows", "low_part", "low_few", "insertion", "median_part",
+         "locate"}
 SMALL = {"HOT": 8, "SHARE": 4, "PERSISTENT": 3, "BATCH": 16, "PIECES": 8}
 
 
