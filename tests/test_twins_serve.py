@@ -99,7 +99,8 @@ def test_packed_scores(known):
     close(packed.bucket_scores(found, to_device(x)), packed.bucket_scores(own, x))
 
 
-@pytest.mark.parametrize("more", [{}, {"gains": np.linspace(9, 1, 9, dtype=np.float32)}, {"shortlist": 4}])
+@pytest.mark.parametrize("more", [{}, {"gains": np.linspace(9, 1, 9, dtype=np.float32)}, {"shortlist": 4},
+                                  {"among": 0.8, "shortlist": 4, "gains": np.linspace(1, 9, 9, dtype=np.float32)}])
 def test_the_default_classifier(known, more):
     """The same labels and scores for rows on either side."""
     x, labels, model = known
