@@ -18,7 +18,7 @@ from .votes import Basis, Votes
 
 BLOCK = 8192  # rows scored at a time
 NEAR = 20  # best voted labels of a training row, at least, from which its hard negatives are drawn
-SPREAD = 5  # such labels for each draw: with more draws they reach further down
+SPREAD = 3  # such labels for each draw: with more draws they reach further down
 FLOOR = 1e-3  # added to the votes before the logarithm
 NEAR_FLOOR = 3e-3  # the same for the votes of the nearest rows
 SMALL_SET = 100_000  # rows up to which a last pass takes in the held-out rows; on larger sets they hardly matter
@@ -177,7 +177,8 @@ def _parts(model, x, wide, labels, chosen, start, keep, progress):
         linear = fit.untrained(chosen.mach, x.width, labels.width)
         fit.fit(linear, chosen.mach, x, labels)
     if chosen.reps:
-        hard, _ = votes.candidates(model.votes, wide, min(max(NEAR, SPREAD * chosen.near), chosen.shortlist), power=model.power, check=False)
+        size = min(max(NEAR, SPREAD * chosen.near), chosen.shortlist)
+        hard, _ = votes.candidates(model.votes, wide, size, power=model.power, check=False)
         progress(0.15, "shortlists")
         done, table, state = start or (0, rerank.init(x.width, labels.width, dim=chosen.dim, reps=chosen.reps, seed=chosen.seed), None)
         factors = table, state or rerank.slots(table)

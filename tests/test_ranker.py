@@ -54,6 +54,24 @@ def test_small_sets_take_a_linear_model_and_their_rows_along():
         recipe.choose(1000, 500, 30, nonzeros=10**4, kind="largest")
 
 
+@pytest.mark.compiled
+def test_large_sets_draw_more_labels_from_longer_lists(monkeypatch):
+    small, large = (recipe.choose(rows, 3000, 2000, nonzeros=10**6, kind="small") for rows in (10**5, 10**5 + 1))
+    assert (small.near, small.far, large.near, large.far) == (4, 16, 20, 80) and large.seconds > 1.2 * small.seconds
+    sizes, plain = [], ranker.votes.candidates
+
+    def asked(made, rows, k, **options):
+        sizes.append(k)
+        return plain(made, rows, k, **options)
+
+    monkeypatch.setattr(ranker.votes, "candidates", asked)
+    x, labels = sparse.rows([[i % 7] for i in range(60)], 7), sparse.rows([[i] for i in range(60)], 60)
+    for near in (4, 7, 20):
+        chosen = recipe.choose(60, 7, 60, nonzeros=60, kind="small")._replace(near=near, far=1, epochs=0)
+        ranker.train(x, labels, chosen)
+    assert [size for size in sizes if size not in (5, 60)] == [20, 21]  # 60 labels are all that there are
+
+
 SIZES = {"rows": 600_000, "features": 90_000, "labels": 30_000, "nonzeros": 7_000_000, "label_nonzeros": 1_500_000}
 
 
