@@ -168,6 +168,20 @@ def test_columns_do_not_see_each_other():
             assert np.array_equal(own, found[:, cut]) and np.array_equal(part.v, state.v[..., cut])
 
 
+def test_blocks_of_columns_change_nothing(monkeypatch):
+    """More rows than are asked for ahead, in one block of columns and in four; and the dense step of as many."""
+    opt, steps = MORE["adam"], drawn(3, 24, 16, 2, 1.0)
+    found = []
+    for columns in (128, 4):
+        monkeypatch.setattr(sketchoptim, "_COLUMNS", columns)
+        state = sketchoptim.sketched_slots(opt, (24, 16), width=64, depth=3, seed=alone(24, 3, 1 << 12), kind="same")
+        found.append(run(opt, state, np.ones((24, 16), np.float32), steps))
+    assert np.array_equal(*found)
+    wide = sketchoptim.sketched_slots(opt, (24, 16), width=1 << 12, seed=alone(24, 3, 1 << 12))
+    ones = np.ones((24, 16), np.float32)
+    assert np.array_equal(run(opt, wide, ones.copy(), steps), run(opt, optim.slots(opt, (24, 16)), ones.copy(), steps))
+
+
 def test_a_step_without_rows_is_counted():
     opt = MORE["adam"]
     sketched = [sketchoptim.sketched_slots(opt, (3, 2), width=4, kind=kind) for kind in KINDS]
