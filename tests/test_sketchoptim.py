@@ -177,9 +177,10 @@ def test_blocks_of_columns_change_nothing(monkeypatch):
         state = sketchoptim.sketched_slots(opt, (24, 16), width=64, depth=3, seed=alone(24, 3, 1 << 12), kind="same")
         found.append(run(opt, state, np.ones((24, 16), np.float32), steps))
     assert np.array_equal(*found)
-    wide = sketchoptim.sketched_slots(opt, (24, 16), width=1 << 12, seed=alone(24, 3, 1 << 12))
     ones = np.ones((24, 16), np.float32)
-    assert np.array_equal(run(opt, wide, ones.copy(), steps), run(opt, optim.slots(opt, (24, 16)), ones.copy(), steps))
+    for exact in (False, True):
+        wide = sketchoptim.sketched_slots(opt, (24, 16), width=1 << 12, seed=alone(24, 3, 1 << 12), exact_m=exact)
+        assert np.array_equal(run(opt, wide, ones.copy(), steps), run(opt, optim.slots(opt, (24, 16)), ones.copy(), steps))
 
 
 def test_a_step_without_rows_is_counted():
