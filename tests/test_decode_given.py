@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from naive import decode as naive
-from test_decode import ALL, cases, one_thread  # noqa: F401  (a fixture)
+from test_decode import ALL, cases
 
 from sketchxc import decode, lookup
 
