@@ -3,7 +3,7 @@ import numba
 import numpy as np
 import pytest
 from conftest import AS_PYTHON
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from naive import sparse as naive_sparse
 from naive import votes as naive
@@ -147,6 +147,7 @@ SETTINGS = dict(feature_power=st.sampled_from([0.0, 0.5, 0.75, 1.0]), label_powe
 
 
 @given(problems(), st.fixed_dictionaries(SETTINGS))
+@example(([], [], 1, 1), dict(feature_power=0.5, label_power=0.0, smoothing=0.0, expected=0.0, keep=1, threshold=0.0))  # no row has it
 def test_votes_match_the_naive_twin(case, options):
     made = votes.votes(counted(*case), **options)
     wanted = naive.weights(naive.count(*case[:2]), case[2], **options)

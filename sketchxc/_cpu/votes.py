@@ -113,6 +113,8 @@ def weigh(indptr, labels, counts, feature_rows, label_shares, label_factors, fea
     """Weight of every counted pair: the count above chance over powers of the feature's and the label's frequency, 0 where it is below the
     threshold; one thread owns one feature."""
     for j in prange(indptr.size - 1):
+        if indptr[j] == indptr[j + 1]:
+            continue  # no row may hold the feature: with a smoothing of 0 its factor would be infinite
         factor = 1.0 / math.pow(feature_rows[j] + smoothing, feature_power)
         for p in range(indptr[j], indptr[j + 1]):
             above = counts[p] - expected * feature_rows[j] * label_shares[labels[p]]
