@@ -1,6 +1,7 @@
 """Model files: a state (NamedTuple of arrays, numbers, strings and further states) in one safetensors file, without pickle.
 
-The arrays are tensors under their dotted field names. The metadata holds one JSON text under the key "sketchxc": format number, class
+The arrays are tensors under their dotted field names; of long rising ones, as the starts of lists are, the steps, where those take fewer
+bytes. The metadata holds one JSON text under the key "sketchxc": format number, class
 names, scalar fields, dtype, shape and 64-bit checksum of every array, notes, package version, and a checksum of the header itself.
 """
 import hashlib
@@ -19,6 +20,7 @@ FORMAT = 1
 _KEY = "sketchxc"
 _DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "U64": "<u8", "I32": "<i4", "U32": "<u4", "I16": "<i2", "U16": "<u2",
            "I8": "|i1", "U8": "|u1", "BOOL": "|b1"}
+_LONG = 4096  # numbers from which on rising arrays are written as steps
 _CHECK = re.compile(rb'(?<=\{\\"check\\":\\")[0-9a-f]{16}(?=\\")')  # as it stands in the header, JSON within JSON
 _registry = {}
 
@@ -86,7 +88,8 @@ def save(path, state, notes=None):
 
 
 def load(path, *, expected=None, verify=False):
-    """State of a model file. Its arrays are mapped into memory, copy on write: a page is read when it is first used, changes stay private.
+    """State of a model file. Its arrays are mapped into memory, copy on write: a page is read when it is first used, changes stay private;
+    only those written as steps are made at once.
 
     path : file name.
     expected : class or tuple of classes that the state must have; None takes every registered class.
@@ -237,7 +240,10 @@ def _pack(value, name, arrays):
     if isinstance(value, np.ndarray):
         if value.dtype.newbyteorder("<").str not in _DTYPES.values():
             raise TypeError(f"{name} must be an array of numbers or bools up to 64 bits, not {value.dtype}")
-        arrays[name] = np.asarray(value, order="C").astype(value.dtype.newbyteorder("<"), copy=False)
+        array = np.asarray(value, order="C").astype(value.dtype.newbyteorder("<"), copy=False)
+        arrays[name] = _steps(array)
+        if arrays[name] is not array:
+            return {"array": name, "first": int(array[0]), "dtype": array.dtype.str}
         return {"array": name}
     if isinstance(value, (bool, np.bool_)):
         return bool(value)
@@ -250,9 +256,31 @@ def _pack(value, name, arrays):
     raise TypeError(f"{name} must be an array, a number, a string, None or a state, not {type(value).__name__}")
 
 
+def _steps(array):
+    """Steps between the numbers of a long rising array in the fewest bytes that hold them, or the array itself if that saves nothing."""
+    if array.ndim != 1 or array.size < _LONG or array.dtype.kind not in "iu" or not (array[1:] >= array[:-1]).all():
+        return array
+    steps = np.diff(array).view(f"<u{array.dtype.itemsize}")  # as unsigned numbers right even where the difference leaves the type
+    kind = np.min_scalar_type(steps.max())
+    return steps.astype(kind) if kind.itemsize < array.dtype.itemsize else array
+
+
+def _rising(first, steps, dtype):
+    """The array whose steps were written."""
+    if dtype not in _DTYPES.values():
+        raise ValueError(f"damaged header (dtype {dtype!r})")
+    array = np.empty(steps.size + 1, dtype)
+    array[0] = first
+    np.cumsum(steps, dtype=array.dtype, out=array[1:])
+    array[1:] += array[0]
+    return array
+
+
 def _unpack(tree, arrays, name=""):
     if not isinstance(tree, dict):
         return tree
+    if "first" in tree:
+        return _rising(tree["first"], arrays[tree["array"]], tree["dtype"])
     if "array" in tree:
         return arrays[tree["array"]]
     if "float" in tree:
