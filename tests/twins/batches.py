@@ -7,12 +7,12 @@ from .sparse import csr
 PARTS = set()
 
 
-def batches(batch, n=9, width=11, twice=False):
-    """Rows, every fourth of them empty, some with a column twice; all is poisoned, as places without a group stay as they are."""
+def batches(batch, n=9, width=11, same=0):
+    """Rows, every fourth of them empty, with `same` columns in all if it is given, so that they come twice in a row; all is poisoned, as places without a group stay as they are."""
     def arguments(rng):
         indptr, indices, values = csr(rng, n, width)
-        if twice:
-            indices = rng.integers(0, 3, indices.size).astype(np.int32)
+        if same:
+            indices = rng.integers(0, same, indices.size).astype(np.int32)
         else:
             indices = indices[::-1].copy() if rng.random() < 0.5 else indices  # neither do columns ascend
         size = indices.size
@@ -29,7 +29,8 @@ CASES = [
     batches(4),
     batches(1),
     batches(20),
-    batches(3, twice=True),
+    batches(3, same=3),
+    batches(20, same=1),
     Case("group_columns", lambda rng: (np.zeros(4, np.int64), np.empty(0, np.int32), np.empty(0, np.float32), 2, 5, 1,
                                        np.full(2, -7, np.int64), np.empty(0, np.int32), np.empty(0, np.int64), np.empty(0, np.int32),
                                        np.empty(0, np.float32))),
