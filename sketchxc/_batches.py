@@ -1,4 +1,6 @@
 """Mini-batches of sparse rows, prepared for the training loops of `mach` and `shallow`, on the host or on a device."""
+import contextlib
+
 import numpy as np
 
 from . import _place
@@ -7,22 +9,43 @@ from ._cpu import sparse as _sparse
 
 CHUNK = 1 << 20  # nonzeros whose transposed batches are held at a time: about 16 MB
 BLOCKS = 16  # of batches, transposed side by side
+STREAMED = 8  # pieces that a chunk is cut into if it is copied to a device, so that all but the first are copied while another one trains
 BYTES = 128  # that an entry of a chunk takes on a device: rows, batches, what the sort takes
 
 
-def chunks(x, order, batch):
-    """Cut `order` at whole batches so that a piece holds at most about CHUNK nonzeros."""
+def chunks(x, order, batch, share=1):
+    """Cut `order` at whole batches so that a piece holds at most about CHUNK / share nonzeros."""
     ends = np.cumsum(x.indptr[order + 1] - x.indptr[order])
-    for first, last in _cuts(ends[np.minimum(np.arange(batch, order.size + batch, batch), order.size) - 1]):
+    for first, last in _cuts(ends[np.minimum(np.arange(batch, order.size + batch, batch), order.size) - 1], CHUNK // share):
         yield order[first * batch:last * batch]
 
 
 def chunks_there(x, labels, order, batch):
     """(rows, targets) of every chunk of a pass over rows on the device; two numbers a batch go to the host, sizes of what follows."""
     ends = [_ends(own, order, batch) for own in (x, labels)]
-    for first, last in _cuts(ends[0]):
+    for first, last in _cuts(ends[0], CHUNK):
         part = order[first * batch:last * batch]
         yield [_take(own, part, int(up_to[last - 1] - (up_to[first - 1] if first else 0))) for own, up_to in zip((x, labels), ends)]
+
+
+def streamed(parts):
+    """Tuples of vectors of the host, one tuple after the other on the device; each holds until the one after the next is asked for.
+
+    A part is made ready and copied after the kernels of the one before were put on their stream, while they run: nothing here waits for
+    them. There is room for two parts. That of part i was part i - 2's, whose kernels had all been put on the stream when its event was
+    recorded; the event is waited for before anything is written, so nothing is overwritten that a kernel still reads. The pinned half
+    of the room is read by copies only, which are over before a part is given out.
+    """
+    target = _place.target()
+    rooms, through = [{}, {}], [target.event(), target.event()]  # an event that was not recorded yet is through
+    with contextlib.ExitStack() as later:
+        for i, part in enumerate(parts):
+            through[i % 2].synchronize()
+            arrays = target.copied_beside(part, rooms[i % 2])
+            later.close()  # what the kernels of the part before worked on is given back now, which waits for them
+            later.enter_context(target.freeing_later())
+            yield arrays
+            through[i % 2].record()
 
 
 def group(rows, batch):
@@ -36,12 +59,12 @@ def group(rows, batch):
     return distinct, columns, ends, members, values
 
 
-def _cuts(ends):
-    """(first batch, last + 1) of chunks of at most CHUNK nonzeros, or of one batch, by the nonzeros up to the end of every batch."""
+def _cuts(ends, most):
+    """(first batch, last + 1) of chunks of at most `most` nonzeros, or of one batch, by the nonzeros up to the end of every batch."""
     first = 0
     while first < ends.size:
         base = ends[first - 1] if first else 0
-        last = max(first + 1, int(np.searchsorted(ends, base + CHUNK, side="right")))
+        last = max(first + 1, int(np.searchsorted(ends, base + most, side="right")))
         yield first, last
         first = last
 

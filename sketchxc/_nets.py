@@ -23,7 +23,7 @@ def work(model, batch):
 
 
 def train(room, model, state, rule, hypers, rows, groups, targets, batch, reps, coins):
-    """Train the repetitions reps[0] to reps[1] on the prepared batches of a chunk; returns the sum of the losses.
+    """Train the repetitions reps[0] to reps[1] on the prepared batches of a chunk; returns the sum of the losses, on the device.
 
     room : as from `work`.  rows, groups, targets : on the device.  hypers : on the host.  coins : None or those of the dropout."""
     run = _place.kernels(_shallow, model=model.embed, **{f"state.{name}": getattr(state, name).m for name in FIELDS})
@@ -55,7 +55,12 @@ def train(room, model, state, rule, hypers, rows, groups, targets, batch, reps, 
         run.descend_rows(rule, hypers, t, slopes, distinct, *columns, indptr, first, embed, *embed_slots, biases, *bias_slots)
     total = _place.zeros(1, np.float64, losses)
     _place.kernels(_mach, losses=losses).add_up(losses.reshape(losses.size), total)
-    return float(_place.to_host(total)[0])
+    return total
+
+
+def added(losses):
+    """Sum of what `train` gave; waits for the device."""
+    return sum(float(_place.to_host(own)[0]) for own in losses)
 
 
 def bucket_scores(model, rows, reps, out):

@@ -69,7 +69,7 @@ def train(model, opt, state, x, labels, order, *, batch=64, last_lr=None, rates=
     rates : floats, the rate of each step of the pass, as `schedules` makes them, in place of opt.lr and last_lr.
     check : whether the entries of x and labels are looked at; their shapes always are.
     With a model on a device x, labels and order may all be there, where batches are made ready then, or all on the host, from where
-    they are copied; in both cases a million entries at a time, with equal results. Hashed columns are made ready on the host alone.
+    they are copied while other batches train; results are equal. Hashed columns are made ready on the host alone.
     Returns the mean loss of a row: with logistic loss summed over the buckets, in both cases averaged over the repetitions.
     Raises ValueError if the numbers of rows, features or labels do not fit, or the state is not of this model and optimizer, TypeError
     if some of x, labels and order are on a device and others, or the model, are not.
@@ -82,7 +82,7 @@ def train(model, opt, state, x, labels, order, *, batch=64, last_lr=None, rates=
         optim.check_slots(opt, getattr(state, field), getattr(model, field).shape, f"state.{field}")
     if _place.on_device(model.weights):  # what a step works on beside the model
         _place.room(8 * model.biases.size * batch + _batches.BYTES * _batches.CHUNK, "a step")
-    total, done = 0.0, 0
+    losses, done = [], 0
     for rows, targets in feed(model, x, labels, order, batch):
         size = rows.indptr.size - 1
         steps = -(-size // batch)
@@ -91,12 +91,13 @@ def train(model, opt, state, x, labels, order, *, batch=64, last_lr=None, rates=
         done += size
         if model.feature_seeds.size:
             for r in range(model.lookup.reps):
-                total += _train_chunk(model, opt.rule, state, hypers, beside(model, _hashed(model, rows, r)), targets, batch, (r, r + 1))
+                losses.append(_train_chunk(model, opt.rule, state, hypers, beside(model, _hashed(model, rows, r)), targets, batch,
+                                           (r, r + 1)))
         else:
-            total += _train_chunk(model, opt.rule, state, hypers, rows, targets, batch, (0, model.lookup.reps))
+            losses.append(_train_chunk(model, opt.rule, state, hypers, rows, targets, batch, (0, model.lookup.reps)))
         state.weights.steps[0] += steps
         state.biases.steps[0] += steps
-    return total / (model.lookup.reps * max(1, order.size))
+    return sum(float(_place.to_host(own).sum()) for own in losses) / (model.lookup.reps * max(1, order.size))
 
 
 def bucket_scores(model, x, *, check=True):
@@ -153,7 +154,8 @@ def slice_width(columns, buckets, softmax):
 
 
 def _train_chunk(model, rule, state, hypers, rows, targets, batch, reps):
-    """Prepare the batches of one chunk and run the kernel on the repetitions reps[0] to reps[1]; return the sum of the losses."""
+    """Prepare the batches of one chunk and run the kernel on the repetitions reps[0] to reps[1]; return sums of losses, where the model is:
+    nobody waits for a device here."""
     lookup, softmax = model.lookup, model.loss == 1
     columns = reps[0] * lookup.buckets, reps[1] * lookup.buckets
     width = slice_width(columns[1] - columns[0], lookup.buckets, softmax)
@@ -167,7 +169,7 @@ def _train_chunk(model, rule, state, hypers, rows, targets, batch, reps):
     train(model.weights, model.biases, state.weights.m, state.weights.v, state.biases.m, state.biases.v, rule,
           _place.beside(hypers, model.weights), softmax, columns, width, private, *rows[:3], batch, *_batches.group(rows, batch),
           targets.indptr, targets.indices, most, lookup.seeds, lookup.table, lookup.buckets, losses)
-    return float(_place.to_host(losses).sum())
+    return losses
 
 
 def most_targets(lookup, targets, batch):
@@ -180,9 +182,16 @@ def feed(model, x, labels, order, batch):
     if _place.on_device(order):
         yield from _batches.chunks_there(x, labels, order, batch)
         return
-    for part in _batches.chunks(x, order, batch):
-        rows, targets = sparse.take(x, part, check=False), sparse.take(labels, part, check=False)
-        yield rows if model.feature_seeds.size else beside(model, rows), beside(model, targets)
+    there = _place.on_device(model.biases)
+    parts = ((sparse.take(x, part, check=False), sparse.take(labels, part, check=False))
+             for part in _batches.chunks(x, order, batch, _batches.STREAMED if there else 1))
+    if not there:
+        yield from parts
+    elif model.feature_seeds.size:
+        yield from ((rows, beside(model, targets)) for rows, targets in parts)
+    else:
+        for found in _batches.streamed((*rows[:3], *targets[:3]) for rows, targets in parts):
+            yield sparse.Rows(*found[:3], x.width), sparse.Rows(*found[3:], labels.width)
 
 
 def beside(model, rows):

@@ -128,7 +128,7 @@ def train(model, opt, state, x, labels, order, *, batch=256, last_lr=None, rates
     if there:
         room = _room(model, state, batch, gates)
     dropout, seed = _check.real(dropout, "dropout", 0, 1, open_high=True), _check.seed(seed)
-    total, done = 0.0, 0
+    losses, done = [], 0
     for rows, targets in mach.feed(model, x, labels, order, batch):
         size = rows.indptr.size - 1
         steps, before = -(-size // batch), int(state.weights.steps[0])
@@ -139,10 +139,10 @@ def train(model, opt, state, x, labels, order, *, batch=256, last_lr=None, rates
         coins = _coins(model, dropout, seed, before, steps) if dropout else None
         tasks = ((model, state, opt.rule, hypers, seen, shared or _batches.group(seen, batch), targets, batch, r, coins, gates)
                  for r, seen in (_together(model, rows) if there else _each(model, rows)))
-        total += sum(_nets.train(room, *task[:-1]) for task in tasks) if there else sum(_threads.each(threads, _train_repetition, tasks))
+        losses += [_nets.train(room, *task[:-1]) for task in tasks] if there else _threads.each(threads, _train_repetition, tasks)
         for one in state:
             one.steps[0] += steps
-    return total / (model.lookup.reps * max(1, order.size))
+    return (_nets.added(losses) if there else sum(losses)) / (model.lookup.reps * max(1, order.size))
 
 
 def bucket_scores(model, x, *, check=True):

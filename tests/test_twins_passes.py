@@ -61,6 +61,41 @@ def test_chunks_there_are_those_of_the_host(monkeypatch):
     assert list(_batches.chunks_there(*to_device((x, labels, order[:0])), 1)) == []
 
 
+def test_rows_are_streamed_through_two_rooms(monkeypatch):
+    """A room is written again only after the kernels that read it, and after an event behind them; memory grows with the largest part."""
+    calls, copied = [], _target.copied_beside
+
+    class Event:
+        def __init__(self):
+            self.number = sum(call[0] == "event" for call in calls)
+            calls.append(("event", self.number))
+
+        def record(self):
+            calls.append(("record", self.number))
+
+        def synchronize(self):
+            calls.append(("wait", self.number))
+    rooms = []
+
+    def copy(arrays, room):
+        rooms.extend([] if any(room is own for own in rooms) else [room])
+        calls.append(("copy", [room is own for own in rooms].index(True)))
+        return copied(arrays, room)
+    monkeypatch.setattr(_target, "event", Event)
+    monkeypatch.setattr(_target, "copied_beside", copy)
+    parts = [(np.arange(n), np.full(n // 2, n, np.float32)) for n in (3, 1, 0, 7, 2)]
+    found = []
+    for own in _batches.streamed(iter(parts)):
+        calls.append(("kernels",))
+        found.append([to_host(array).copy() for array in own])
+    for part, own in zip(parts, found, strict=True):
+        for a, b in zip(part, own, strict=True):
+            assert a.dtype == b.dtype
+            np.testing.assert_array_equal(a, b)
+    assert calls[:2] == [("event", 0), ("event", 1)]
+    assert calls[2:] == [call for i in range(5) for call in (("wait", i % 2), ("copy", i % 2), ("kernels",), ("record", i % 2))]
+
+
 def test_an_empty_pass():
     x, labels = data(np.random.default_rng(22))
     model, opt = untrained(mach), optim.sgd(0.1)

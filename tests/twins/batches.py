@@ -8,7 +8,8 @@ PARTS = set()
 
 
 def batches(batch, n=9, width=11, same=0):
-    """Rows, every fourth of them empty, with `same` columns in all if it is given, so that they come twice in a row; all is poisoned, as places without a group stay as they are."""
+    """Rows, every fourth of them empty, with `same` columns in all if it is given, so that they come twice in a row. All is poisoned, as
+    places without a group stay as they are."""
     def arguments(rng):
         indptr, indices, values = csr(rng, n, width)
         if same:
