@@ -118,7 +118,7 @@ def check_nets(rng, small):
     gone, moments = to_device((model, state))
     order = rng.permutation(n)
     wanted = shallow.train(model, opt, state, x, labels, order, batch=64)
-    np.testing.assert_allclose(shallow.train(gone, opt, moments, x, labels, order, batch=64), wanted, rtol=1e-3)
+    np.testing.assert_allclose(shallow.train(gone, opt, moments, *to_device((x, labels, order)), batch=64), wanted, rtol=1e-3)
     np.testing.assert_allclose(to_host(gone.weights), model.weights, rtol=1e-2, atol=1e-3)
     np.testing.assert_allclose(to_host(shallow.bucket_scores(model=gone, x=x)), shallow.bucket_scores(model, x), rtol=1e-2, atol=1e-2)
 
@@ -130,8 +130,10 @@ def measure_nets(small):
     state = zero_slots(opt, model, shallow.ShallowSlots)
     x, labels = data(np.random.default_rng(0), (steps + 5) * batch, width, 4 if small else NONZEROS, n_labels)
 
+    own, order = to_device(((x, labels), np.arange((steps + 5) * batch)))
+
     def train(first, last):
-        shallow.train(model, opt, state, x, labels, np.arange(first * batch, last * batch), batch=batch, check=False)
+        shallow.train(model, opt, state, *own, order[first * batch:last * batch], batch=batch, check=False)
     train(0, 5)  # compiles
     start = time.perf_counter()
     train(5, 5 + steps)  # waits for the device at its end
@@ -186,20 +188,22 @@ def check_linear(rng, small):
         state = mach.slots(opt, model)
         gone, moments = to_device((model, state))
         wanted = mach.train(model, opt, state, x, labels, np.arange(n), batch=64)
-        np.testing.assert_allclose(mach.train(gone, opt, moments, x, labels, np.arange(n), batch=64), wanted, rtol=1e-3)
+        np.testing.assert_allclose(mach.train(gone, opt, moments, *to_device((x, labels, np.arange(n))), batch=64), wanted, rtol=1e-3)
         np.testing.assert_allclose(to_host(gone.weights), model.weights, rtol=1e-2, atol=1e-3)
 
 
 def measure_linear(small):
     steps, batch, width, columns, reps = (1, 2, 6, 8, 2) if small else (50, 1_000, FEATURES, 16_384, 16)
     n_labels, opt = 30 if small else LABELS, optim.sgd(0.1)
-    own = to_device(lookup.hashed(n_labels, reps=reps, buckets=columns // reps, seed=1))
-    model = mach.Mach(normal((width, columns)), _target.zeros(columns, np.float32), own, to_device(np.empty(0, np.uint64)), width, 0)
+    hashes = to_device(lookup.hashed(n_labels, reps=reps, buckets=columns // reps, seed=1))
+    model = mach.Mach(normal((width, columns)), _target.zeros(columns, np.float32), hashes, to_device(np.empty(0, np.uint64)), width, 0)
     state = zero_slots(opt, model, mach.MachSlots)
     x, labels = data(np.random.default_rng(0), (steps + 5) * batch, width, 4 if small else NONZEROS, n_labels)
 
+    own, order = to_device(((x, labels), np.arange((steps + 5) * batch)))
+
     def train(first, last):
-        mach.train(model, opt, state, x, labels, np.arange(first * batch, last * batch), batch=batch, check=False)
+        mach.train(model, opt, state, *own, order[first * batch:last * batch], batch=batch, check=False)
     train(0, 5)
     start = time.perf_counter()
     train(5, 5 + steps)

@@ -23,15 +23,14 @@ def work(model, batch):
 
 
 def train(room, model, state, rule, hypers, rows, groups, targets, batch, reps, coins):
-    """Train the repetitions reps[0] to reps[1] on the prepared batches of a chunk; returns the sum of the losses.
+    """Train the repetitions reps[0] to reps[1] on the prepared batches of a chunk; returns the sum of the losses, on the device.
 
-    room : as from `work`.  rows, groups, targets, hypers : on the host, as `shallow` makes them.  coins : None or those of the dropout."""
+    room : as from `work`.  rows, groups, targets : on the device.  hypers : on the host.  coins : None or those of the dropout."""
     run = _place.kernels(_shallow, model=model.embed, **{f"state.{name}": getattr(state, name).m for name in FIELDS})
     lookup, n = model.lookup, rows.indptr.size - 1
     layers = [[array[slice(*reps)] for array in layer] for layer in _layers(model)]
     slots = [[(own.m[slice(*reps)], own.v[slice(*reps)]) for own in pair] for pair in _pairs(model, state)]
-    indptr, indices, values, starts, labels, hypers, distinct, *columns = [
-        _place.beside(array, model.embed) for array in (*rows[:3], targets.indptr, targets.indices, hypers, *groups)]
+    (indptr, indices, values), (distinct, *columns), hypers = rows[:3], groups, _place.beside(hypers, model.embed)
     keys = None if coins is None else _place.beside(coins[0][slice(*reps)], model.embed)
     losses = _place.target().empty((n, reps[1] - reps[0]), np.float32)
     for t in range(distinct.size):
@@ -40,8 +39,8 @@ def train(room, model, state, rule, hypers, rows, groups, targets, batch, reps, 
         dropped = None if keys is None else (keys, t, *coins[1:])
         _forward(run, model.activation, layers, (indptr, indices, values), first, outputs, within, dropped)
         slopes = outputs[-1]
-        run.loss_slopes(slopes, np.float32(1.0 / count), model.loss == 1, starts, labels, first, reps[0], lookup.seeds, lookup.table,
-                        lookup.buckets, losses)
+        run.loss_slopes(slopes, np.float32(1.0 / count), model.loss == 1, targets.indptr, targets.indices, first, reps[0], lookup.seeds,
+                        lookup.table, lookup.buckets, losses)
         for i in range(len(layers) - 1, 0, -1):
             (weights, biases), (weight_slots, bias_slots) = layers[i], slots[i]
             gradient, back = room[3][i - 1][slice(*reps)], backs[i - 1]
@@ -56,7 +55,12 @@ def train(room, model, state, rule, hypers, rows, groups, targets, batch, reps, 
         run.descend_rows(rule, hypers, t, slopes, distinct, *columns, indptr, first, embed, *embed_slots, biases, *bias_slots)
     total = _place.zeros(1, np.float64, losses)
     _place.kernels(_mach, losses=losses).add_up(losses.reshape(losses.size), total)
-    return float(_place.to_host(total)[0])
+    return total
+
+
+def added(losses):
+    """Sum of what `train` gave; waits for the device."""
+    return sum(float(_place.to_host(own)[0]) for own in losses)
 
 
 def bucket_scores(model, rows, reps, out):

@@ -50,6 +50,13 @@ def starts(run, indptr, size, name):
         raise ValueError(f"{name} must ascend from 0 to {size}")
 
 
+def strays(ids, n):
+    """Whether a vector on the device holds anything but 0 to n - 1."""
+    bad = _place.zeros(1, np.int64, ids)
+    _place.kernels(_embed, ids=ids).check_ids(ids, n, bad)
+    return bool(number(bad))
+
+
 def table(value, width=None, name="table"):
     """View of a float32 table with 2 axes, and `width` rows, on the device, never a converted copy."""
     found = _place.target().array(value)
@@ -99,11 +106,8 @@ def lookups(keys, indptr, weights, how, seeds, table, check):
     indptr = count_up(keys.size + 1, keys) if indptr is None else indices(indptr, "indptr")
     if check:
         starts(_place.kernels(_sparse, indptr=indptr), indptr, keys.size, "indptr")
-    if check and not hashed:
-        bad = _place.zeros(1, np.int64, keys)
-        run.check_ids(keys, n_rows, bad)
-        if number(bad):
-            raise ValueError(f"keys must be row numbers of the table, 0 to {n_rows - 1}")
+    if check and not hashed and strays(keys, n_rows):
+        raise ValueError(f"keys must be row numbers of the table, 0 to {n_rows - 1}")
     bounds = _place.empty(indptr.size, np.int64, indptr)
     run.multiply(indptr, each, bounds)
     if weights is None:

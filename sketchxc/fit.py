@@ -33,7 +33,8 @@ def fit(model, plan, x, labels, *, state=None, start=0, keep=None, progress=None
     start : int, passes that model and state have behind them (`checkpoint`).  keep : function (passes done, model, state) called after
     every pass.  progress : function (rows done, loss) called after every piece of a pass.
     device : "cpu", or "cuda": model and state are moved there once, and back when the training is through or fails; what is kept was
-    moved back before.
+    moved back before. x and labels go there too where they take at most half of the memory that is free then; otherwise, and where
+    columns are hashed, batches are copied there as they come.
     Returns the mean loss of the last pass.
     Raises ValueError for learned buckets on a device; FloatingPointError when the loss is no longer finite: the learning rate is too
     high; RuntimeError (`_place.DeviceError`) if no device can be used or it fails, MemoryError if it is too small."""
@@ -45,7 +46,16 @@ def fit(model, plan, x, labels, *, state=None, start=0, keep=None, progress=None
     there = _check.choice(device, "device", DEVICES) == "cuda"
     moved = keep and (lambda done, *own: keep(done, *_place.to_host(own))) if there else keep
     with _place.training((model, state), device) as own:
+        x, labels = _beside(own[0], x, labels)
         return _passes(own[0], plan, opt, x, labels, own[1], start, moved, progress)
+
+
+def _beside(model, x, labels):
+    """Rows on the device of the model, or as they are: without a device, if they do not fit or if their columns are hashed."""
+    free = _place.free(model.biases)
+    needed = sum(array.nbytes for own in (x, labels) for array in own[:3])
+    fits = _place.on_device(model.biases) and not model.feature_seeds.size and (free is None or needed <= free // 2)
+    return _place.to_device((x, labels)) if fits else (x, labels)
 
 
 def _passes(model, plan, opt, x, labels, state, start, keep, progress):
@@ -64,7 +74,7 @@ def _passes(model, plan, opt, x, labels, state, start, keep, progress):
             continue
         mean = 0.0
         for begin in range(0, n, piece):
-            part = order[begin:begin + piece]
+            part = _place.beside(order[begin:begin + piece], x.indptr)
             first, last = (opt.lr * (1.0 - (epoch + place / n) / plan.epochs) for place in (begin, begin + part.size))
             loss = module.train(model, opt._replace(lr=first), state, x, labels, part, batch=plan.batch, last_lr=last, check=False)
             if not np.isfinite(loss):

@@ -68,36 +68,36 @@ def train(model, opt, state, x, labels, order, *, batch=64, last_lr=None, rates=
     last_lr : float, learning rate that a straight line from opt.lr reaches at the end of the pass; None keeps opt.lr.
     rates : floats, the rate of each step of the pass, as `schedules` makes them, in place of opt.lr and last_lr.
     check : whether the entries of x and labels are looked at; their shapes always are.
-    With a model on a device x, labels and order stay on the host, where batches are made ready, a million entries at a time.
+    With a model on a device x, labels and order may all be there, where batches are made ready then, or all on the host, from where
+    they are copied while other batches train; results are equal. Hashed columns are made ready on the host alone.
     Returns the mean loss of a row: with logistic loss summed over the buckets, in both cases averaged over the repetitions.
-    Raises ValueError if the numbers of rows, features or labels do not fit, or the state is not of this model and optimizer.
+    Raises ValueError if the numbers of rows, features or labels do not fit, or the state is not of this model and optimizer, TypeError
+    if some of x, labels and order are on a device and others, or the model, are not.
     Source: Medini et al. 2019, algorithm 1; several labels of a row in one bucket count once."""
-    x, labels = check_data(model, x, labels, check)
-    order = _check.array(order, "order", np.int64, 1)
+    x, labels, order = check_pass(model, x, labels, order, check)
     batch = min(_check.integer(batch, "batch", 1), max(1, order.size))
-    if order.size and (order.min() < 0 or order.max() >= x.indptr.size - 1):
-        raise ValueError(f"order must hold row numbers between 0 and {x.indptr.size - 2}")
     last_lr = last_lr if last_lr is None else _check.real(last_lr, "last_lr", 0)
     rates = optim.check_rates(rates, -(-order.size // batch))
     for field in MachSlots._fields:
         optim.check_slots(opt, getattr(state, field), getattr(model, field).shape, f"state.{field}")
     if _place.on_device(model.weights):  # what a step works on beside the model
-        _place.room(8 * model.biases.size * batch + 64 * _batches.CHUNK, "a step")
-    total, done = 0.0, 0
-    for part in _batches.chunks(x, order, batch):
-        rows, targets = sparse.take(x, part, check=False), sparse.take(labels, part, check=False)
-        steps = -(-part.size // batch)
+        _place.room(8 * model.biases.size * batch + _batches.BYTES * _batches.CHUNK, "a step")
+    losses, done = [], 0
+    for rows, targets in feed(model, x, labels, order, batch):
+        size = rows.indptr.size - 1
+        steps = -(-size // batch)
         hypers = optim.hyper(opt, int(state.weights.steps[0]) + 1, steps, last_lr, done / order.size, batch / order.size,
                              None if rates is None else rates[done // batch:done // batch + steps])
-        done += part.size
+        done += size
         if model.feature_seeds.size:
             for r in range(model.lookup.reps):
-                total += _train_chunk(model, opt.rule, state, hypers, _hashed(model, rows, r), targets, batch, (r, r + 1))
+                losses.append(_train_chunk(model, opt.rule, state, hypers, beside(model, _hashed(model, rows, r)), targets, batch,
+                                           (r, r + 1)))
         else:
-            total += _train_chunk(model, opt.rule, state, hypers, rows, targets, batch, (0, model.lookup.reps))
+            losses.append(_train_chunk(model, opt.rule, state, hypers, rows, targets, batch, (0, model.lookup.reps)))
         state.weights.steps[0] += steps
         state.biases.steps[0] += steps
-    return total / (model.lookup.reps * max(1, order.size))
+    return sum(float(_place.to_host(own).sum()) for own in losses) / (model.lookup.reps * max(1, order.size))
 
 
 def bucket_scores(model, x, *, check=True):
@@ -111,9 +111,9 @@ def bucket_scores(model, x, *, check=True):
     out = _place.empty((lookup.reps, n, lookup.buckets), np.float32, model.weights)  # (reps, n, buckets)
     if model.feature_seeds.size:
         for r in range(lookup.reps):
-            kernels.bucket_scores(model.weights, model.biases, r, lookup.buckets, *_beside(model, _hashed(model, x, r)[:3]), out[r:r + 1])
+            kernels.bucket_scores(model.weights, model.biases, r, lookup.buckets, *beside(model, _hashed(model, x, r))[:3], out[r:r + 1])
     else:
-        kernels.bucket_scores(model.weights, model.biases, 0, lookup.buckets, *_beside(model, x[:3]), out)
+        kernels.bucket_scores(model.weights, model.biases, 0, lookup.buckets, *beside(model, x)[:3], out)
     return out
 
 
@@ -154,27 +154,49 @@ def slice_width(columns, buckets, softmax):
 
 
 def _train_chunk(model, rule, state, hypers, rows, targets, batch, reps):
-    """Prepare the batches of one chunk and run the kernel on the repetitions reps[0] to reps[1]; return the sum of the losses."""
+    """Prepare the batches of one chunk and run the kernel on the repetitions reps[0] to reps[1]; return sums of losses, where the model is:
+    nobody waits for a device here."""
     lookup, softmax = model.lookup, model.loss == 1
     columns = reps[0] * lookup.buckets, reps[1] * lookup.buckets
     width = slice_width(columns[1] - columns[0], lookup.buckets, softmax)
     # Slices within a page of each other slow each other down, up to 1.4 times, as prefetching crosses over; a copy must be worth its price.
     private = model.biases.size <= 2048 and rows.indices.size >= 32 * rows.width
     losses = _place.zeros(-(-(columns[1] - columns[0]) // width), np.float64, model.weights)  # one per task
-    most = lookup.probes * int(np.diff(np.append(targets.indptr[:-1:batch], targets.indptr[-1])).max(initial=0))
+    most = 0 if _place.on_device(model.weights) else most_targets(lookup, targets, batch)
     arrays = dict(weights=model.weights, biases=model.biases, lookup=lookup.seeds, wm=state.weights.m, wv=state.weights.v,
                   bm=state.biases.m, bv=state.biases.v)
     train = _place.kernels(_kernels, **arrays).train
-    indptr, indices, values, hypers, starts, labels, *groups = _beside(
-        model, (*rows[:3], hypers, targets.indptr, targets.indices, *_batches.group(rows, batch)))
-    train(model.weights, model.biases, state.weights.m, state.weights.v, state.biases.m, state.biases.v, rule, hypers, softmax, columns,
-          width, private, indptr, indices, values, batch, *groups, starts, labels, most, lookup.seeds, lookup.table, lookup.buckets, losses)
-    return float(_place.to_host(losses).sum())
+    train(model.weights, model.biases, state.weights.m, state.weights.v, state.biases.m, state.biases.v, rule,
+          _place.beside(hypers, model.weights), softmax, columns, width, private, *rows[:3], batch, *_batches.group(rows, batch),
+          targets.indptr, targets.indices, most, lookup.seeds, lookup.table, lookup.buckets, losses)
+    return losses
 
 
-def _beside(model, arrays):
-    """Arrays of the host, on the device if the model is there."""
-    return [_place.beside(array, model.weights) for array in arrays]
+def most_targets(lookup, targets, batch):
+    """Buckets that the labels of a batch name at most; targets on the host."""
+    return lookup.probes * int(np.diff(np.append(targets.indptr[:-1:batch], targets.indptr[-1])).max(initial=0))
+
+
+def feed(model, x, labels, order, batch):
+    """(rows, targets) of every chunk of a pass, where the model is; but rows on the host if columns are to be hashed."""
+    if _place.on_device(order):
+        yield from _batches.chunks_there(x, labels, order, batch)
+        return
+    there = _place.on_device(model.biases)
+    parts = ((sparse.take(x, part, check=False), sparse.take(labels, part, check=False))
+             for part in _batches.chunks(x, order, batch, _batches.STREAMED if there else 1))
+    if not there:
+        yield from parts
+    elif model.feature_seeds.size:
+        yield from ((rows, beside(model, targets)) for rows, targets in parts)
+    else:
+        for found in _batches.streamed((*rows[:3], *targets[:3]) for rows, targets in parts):
+            yield sparse.Rows(*found[:3], x.width), sparse.Rows(*found[3:], labels.width)
+
+
+def beside(model, rows):
+    """Rows where a Mach or Shallow model is."""
+    return rows._replace(**{name: _place.beside(getattr(rows, name), model.biases) for name in ("indptr", "indices", "values")})
 
 
 def _hashed(model, x, r):
@@ -198,8 +220,29 @@ def check_features(model, x, check=True):
 def check_data(model, x, labels, check):
     """Rows x and labels on the host, as many of each, with the columns and labels of a Mach or Shallow model."""
     if any(isinstance(own, sparse.Rows) and _place.on_device(own.indices) for own in (x, labels)):
-        raise TypeError("x and labels must be on the host, where batches are made ready: move them with sketchxc.to_host")
-    x, labels = check_features(model, x, check), sparse.rows(labels, model.lookup.n_labels, check=check, name="labels")
+        raise TypeError("x and labels must be on the host here: move them with sketchxc.to_host")
+    return _as_many(check_features(model, x, check), sparse.rows(labels, model.lookup.n_labels, check=check, name="labels"))
+
+
+def check_pass(model, x, labels, order, check):
+    """As `check_data`, with the row numbers `order` of a pass; all may be on the device where the model is."""
+    places = {name: own.indices if isinstance(own, sparse.Rows) else own for name, own in (("x", x), ("labels", labels), ("order", order))}
+    there = any(map(_place.on_device, places.values()))
+    if not there:
+        x, labels = check_data(model, x, labels, check)
+    else:
+        _place.kernels(_kernels, **places, model=model.biases)
+        if not (isinstance(x, sparse.Rows) and isinstance(labels, sparse.Rows)):
+            raise TypeError(f"x and labels must be Rows on a device, not {type(x).__name__} and {type(labels).__name__}")
+        labels = sparse.rows(labels, model.lookup.n_labels, check=check, name="labels", device=True)
+        x, labels = _as_many(check_features(model, x, check), labels)
+    order, n = _check.array(order, "order", np.int64, 1, device=there), x.indptr.size - 1
+    if order.size and (_there.strays(order, n) if there else order.min() < 0 or order.max() >= n):
+        raise ValueError(f"order must hold row numbers between 0 and {n - 1}")
+    return x, labels, order
+
+
+def _as_many(x, labels):
     if labels.indptr.size != x.indptr.size:
         raise ValueError(f"labels must have as many rows as x, {x.indptr.size - 1}, not {labels.indptr.size - 1}")
     return x, labels

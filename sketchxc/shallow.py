@@ -109,17 +109,14 @@ def train(model, opt, state, x, labels, order, *, batch=256, last_lr=None, rates
     gates : None, or `growth.Gates`, of which closed units give zero; their scores learn in place.
     check : whether the entries of x and labels are looked at; their shapes always are.
     threads : int, repetitions trained at a time; None takes Numba's number of threads. Products of matrices run on one thread each.
-    With a model on a device all repetitions are trained at a time; x, labels and order stay on the host, as in `mach.train`, the state of
-    `embed` is Slots, gates are None, products are CuPy's, and results are equal to a tolerance only.
+    With a model on a device all repetitions are trained at a time; x, labels and order are all there or all on the host, as in
+    `mach.train`, the state of `embed` is Slots, gates are None, products are CuPy's, and results are equal to a tolerance only.
     Returns the mean loss of a row: with logistic loss summed over the buckets, in both cases averaged over the repetitions.
     Raises ValueError if the numbers of rows, features or labels do not fit, or the state is not of this model and optimizer.
     Source: Medini et al. 2019, algorithm 1; several labels of a row in one bucket count once. Dropout: Srivastava et al. 2014."""
-    x, labels = mach.check_data(model, x, labels, check)
-    order = _check.array(order, "order", np.int64, 1)
+    x, labels, order = mach.check_pass(model, x, labels, order, check)
     batch = min(_check.integer(batch, "batch", 1), max(1, order.size))
     threads = _threads.available() if threads is None else _check.integer(threads, "threads", 1)
-    if order.size and (order.min() < 0 or order.max() >= x.indptr.size - 1):
-        raise ValueError(f"order must hold row numbers between 0 and {x.indptr.size - 2}")
     last_lr = last_lr if last_lr is None else _check.real(last_lr, "last_lr", 0)
     rates = optim.check_rates(rates, -(-order.size // batch))
     for field in ShallowSlots._fields:
@@ -131,21 +128,21 @@ def train(model, opt, state, x, labels, order, *, batch=256, last_lr=None, rates
     if there:
         room = _room(model, state, batch, gates)
     dropout, seed = _check.real(dropout, "dropout", 0, 1, open_high=True), _check.seed(seed)
-    total, done = 0.0, 0
-    for part in _batches.chunks(x, order, batch):
-        rows, targets = sparse.take(x, part, check=False), sparse.take(labels, part, check=False)
-        steps, before = -(-part.size // batch), int(state.weights.steps[0])
+    losses, done = [], 0
+    for rows, targets in mach.feed(model, x, labels, order, batch):
+        size = rows.indptr.size - 1
+        steps, before = -(-size // batch), int(state.weights.steps[0])
         hypers = optim.hyper(opt, before + 1, steps, last_lr, done / order.size, batch / order.size,
                              None if rates is None else rates[done // batch:done // batch + steps])
-        done += part.size
+        done += size
         shared = None if model.feature_seeds.size else _batches.group(rows, batch)
         coins = _coins(model, dropout, seed, before, steps) if dropout else None
         tasks = ((model, state, opt.rule, hypers, seen, shared or _batches.group(seen, batch), targets, batch, r, coins, gates)
                  for r, seen in (_together(model, rows) if there else _each(model, rows)))
-        total += sum(_nets.train(room, *task[:-1]) for task in tasks) if there else sum(_threads.each(threads, _train_repetition, tasks))
+        losses += [_nets.train(room, *task[:-1]) for task in tasks] if there else _threads.each(threads, _train_repetition, tasks)
         for one in state:
             one.steps[0] += steps
-    return total / (model.lookup.reps * max(1, order.size))
+    return (_nets.added(losses) if there else sum(losses)) / (model.lookup.reps * max(1, order.size))
 
 
 def bucket_scores(model, x, *, check=True):
@@ -187,7 +184,7 @@ def _train_repetition(model, state, rule, hypers, rows, groups, targets, batch, 
     used = layers if gates is None else [layers[0], *((np.empty_like(weights), biases) for weights, biases in layers[1:])]
     gradients = [np.empty_like(weights) for weights, _ in layers[1:]]
     sums = [np.empty_like(biases) for _, biases in layers]
-    most = lookup.probes * int(np.diff(np.append(targets.indptr[:-1:batch], targets.indptr[-1])).max(initial=0))
+    most = mach.most_targets(lookup, targets, batch)
     work = (np.zeros(lookup.buckets, np.bool_), np.empty(most, np.int64), np.empty(size + 1, np.int64), sums[-1], np.empty_like(sums[-1]))
     loss = 0.0
     with np.errstate(over="ignore", invalid="ignore"):  # a run that diverges shows in the loss
@@ -303,7 +300,7 @@ def _each(model, x):
 def _together(model, x):
     """Repetitions (first, last + 1) that see the same rows, with those rows."""
     if model.feature_seeds.size:
-        return (((r, r + 1), rows) for r, rows in _each(model, x))
+        return (((r, r + 1), mach.beside(model, rows)) for r, rows in _each(model, x))
     return [((0, model.lookup.reps), x)]
 
 
@@ -312,7 +309,7 @@ def _room(model, state, batch, gates):
     if gates is not None or not isinstance(state.embed, optim.Slots):
         raise TypeError("gates must be None and state.embed optim.Slots on a device, not "
                         f"{type(gates).__name__} and {type(state.embed).__name__}")
-    _place.room(_nets.work_bytes(model, batch) + 64 * _batches.CHUNK, "a step")
+    _place.room(_nets.work_bytes(model, batch) + _batches.BYTES * _batches.CHUNK, "a step")
     return _nets.work(model, batch)
 
 

@@ -27,7 +27,7 @@ SCALARS = ["hashing", "families", "sketch", "files", "loss", "optim", "crosses",
 # Helpers, below all public modules: what of the package each may import.
 HELPERS = {"_jit": set(), "_check": {"_place"}, "_disk": set(), "_threads": set(), "_memory": set(),
            "_strings": {"_check", "_place", "_cpu.hashing"},
-           "_batches": {"_cpu.batches"}, "_chances": set(), "_sketches": {"_check", "_place", "_cpu.sketch"},
+           "_batches": {"_place", "_cpu.batches", "_cpu.sparse"}, "_chances": set(), "_sketches": {"_check", "_place", "_cpu.sketch"},
            "_nets": {"_place", "_cpu.mach", "_cpu.shallow"},
            "_there": {"_check", "_place", "_cpu.decode", "_cpu.embed", "_cpu.optim", "_cpu.rerank", "_cpu.sparse"},
            "_place": set()}  # by name, when an array on a device is seen: nothing of CUDA is imported before

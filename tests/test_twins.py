@@ -19,7 +19,7 @@ from sketchxc import to_device, to_host
 
 # Columns without a twin, and why.
 HOST_ONLY = {"vector": "steps for the vector registers of a CPU", "files": "bytes of files", "text": "Python's texts",
-             "count": "tables that grow", "batches": "draws on the host, whose results are moved", "heavy": "one key after the other",
+             "count": "tables that grow", "heavy": "one key after the other",
              "sessions": "one event after the other", "partition": "learned once, on the host", "minhash": "prepared on the host",
              "density": "counts of points, made on the host"}
 CASES = [(name, case) for name, module in columns().items() for case in module.CASES]

@@ -2,6 +2,7 @@
 
 With NUMBA_ENABLE_CUDASIM=1 in the environment everything here runs in Numba's simulator, on the host and without a driver.
 """
+import contextlib
 import functools
 import importlib.util
 import sys
@@ -143,6 +144,51 @@ def upload(value):
 def download(value):
     """Copy of a device array on the host."""
     return array(value).copy_to_host() if value.size else np.empty(tuple(value.shape), value.dtype)
+
+
+def copied_beside(arrays, room):
+    """Copies of vectors of the host on the device, through pinned memory and on a stream beside that of the kernels; they are there when it
+    returns, and hold until the next call with the same `room`, a dictionary, empty at first, of the memory that is used again."""
+    stream = copy_stream()[0]
+    out = []
+    for i, value in enumerate(arrays):
+        if value.size == 0:
+            out.append(empty(0, value.dtype))
+            continue
+        if i not in room or room[i][0].size < value.size:
+            cuda.synchronize()  # new memory may be what kernels under way still use, if it comes from a pool
+            size = value.size + value.size // 4
+            room[i] = cuda.pinned_array(size, value.dtype), empty(size, value.dtype)
+        pinned, there = (own[:value.size] for own in room[i])
+        pinned[...] = value
+        there.copy_to_device(pinned, stream=stream)
+        out.append(there)
+    stream.synchronize()
+    return out
+
+
+@functools.cache
+def copy_stream():
+    """(stream, what owns it) that waits for no other; those that Numba makes wait for the default stream, where the kernels are."""
+    if SIMULATED:
+        return cuda.stream(), None
+    import cupy
+    own = cupy.cuda.Stream(non_blocking=True)
+    return cuda.external_stream(own.ptr), own
+
+
+def event():
+    """A mark on the default stream, once it is recorded, that the host can wait for."""
+    return cuda.event(timing=False) if not SIMULATED else cuda.event()
+
+
+@contextlib.contextmanager
+def freeing_later():
+    """Memory is given back after the block, because that waits for all kernels."""
+    with cuda.defer_cleanup():
+        yield
+    if not SIMULATED:
+        cuda.current_context().memory_manager.deallocations.clear()
 
 
 def free_bytes():

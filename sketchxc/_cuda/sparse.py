@@ -49,6 +49,13 @@ def check_starts(indptr, size, bad):
             bad[0] = 1
 
 
+@kernel(lambda indptr, order, lengths: lengths.size)
+def row_lengths(indptr, order, lengths):
+    """lengths[0] = 0, and lengths[1 + i] = entries of row order[i]; only the device has this, the host asks NumPy."""
+    for i in range(cuda.grid(1), lengths.size, cuda.gridsize(1)):
+        lengths[i] = indptr[order[i - 1] + 1] - indptr[order[i - 1]] if i > 0 else 0
+
+
 @block_kernel(lambda indptr, indices, values, order, out_indptr, out_indices, out_values: order.size)
 def copy_rows(indptr, indices, values, order, out_indptr, out_indices, out_values):
     """Row `order[i]`, from its start, as long as the place in the output, to row i; one block owns one output row."""

@@ -51,6 +51,10 @@ def starts_wrong(indptr, size, bad):
     bad[0] |= int(indptr[0] != 0 or indptr[-1] != size or (np.diff(indptr) < 0).any())
 
 
+def lengths_of(indptr, order, lengths):
+    lengths[:] = np.r_[0, np.diff(indptr)[order]]
+
+
 def long_rows(rng):
     indptr, indices, values = csr(rng, 3, 40, empty=False)
     return indptr, indices, values, normal(rng, 40, 3), np.full((3, 3), np.nan, np.float32)
@@ -96,6 +100,7 @@ CASES = [
     Case("check_starts", lambda rng: (np.array([0, 3, 2, 5]), 5, np.zeros(1, np.int64)), reference=starts_wrong),
     Case("check_starts", lambda rng: (np.array([0, 2, 4]), 5, np.zeros(1, np.int64)), reference=starts_wrong),
     Case("check_starts", lambda rng: (np.array([1, 2, 5]), 5, np.zeros(1, np.int64)), reference=starts_wrong),
+    Case("row_lengths", lambda rng: (csr(rng)[0], rng.integers(0, 9, 7), np.full(8, -7, np.int64)), reference=lengths_of),
     Case("copy_rows", copied),
     Case("normalize", lambda rng: (*csr(rng)[::2], np.full(csr(np.random.default_rng(0))[1].size + 99, 7, np.float32)), rtol=3e-7),
     Case("normalize", lambda rng: (np.array([0, 2, 3, 5]), np.float32([3e30, 4e30, 2e-30, 0, 0]), np.full(5, 7, np.float32)), rtol=3e-7),
