@@ -64,16 +64,10 @@ def fit_among(scores, valid, hits):
     scores : floats (n, m), minus infinity where there is no label.  valid, hits : bool (n, m), as in `fit_weights`.
     Returns float from 0 to 2; 0 where all labels are hits or none is, and where higher scores are no likelier hits.
     Source: Platt 1999, with the row's log-partition as a second input, as our own."""
-    hit = hits[valid].astype(np.float64)
-    if not hit.any() or hit.all():
+    found = _fit_line([scores[valid], np.broadcast_to(_mass(scores, valid), valid.shape)[valid]], hits[valid])
+    if found is None:
         return 0.0
-    share = hit.mean()
-    inputs = [scores[valid].astype(np.float64), np.broadcast_to(_mass(scores, valid), valid.shape)[valid]]
-    spreads = [own.std() or 1.0 for own in inputs]
-    inputs = np.stack([*((own - own.mean()) / spread for own, spread in zip(inputs, spreads)), np.ones(hit.size)], 1)
-    wanted = np.where(hit > 0, (hit.sum() + 1) / (hit.sum() + 2), 1 / (hit.size - hit.sum() + 2))  # Platt's soft targets
-    found = _minimum(_logistic(inputs, wanted), np.array([0.0, 0.0, np.log(share / (1 - share))]))
-    slope, taken = found[:2] / spreads
+    slope, taken, _ = found
     return float(np.clip(-taken / slope, 0.0, 2.0)) if slope > 1e-6 else 0.0
 
 
@@ -83,14 +77,8 @@ def fit_platt(scores, valid, hits):
     scores : floats (n, m).  valid, hits : bool (n, m), as in `fit_weights`.
     Returns float64 (2,); (1, 0) where all labels are hits or none is.
     Source: Platt 1999, with his soft targets; by Newton's method."""
-    score, hit = scores[valid].astype(np.float64), hits[valid].astype(np.float64)
-    if not hit.any() or hit.all():
-        return np.array([1.0, 0.0])
-    share, centre, spread = hit.mean(), score.mean(), score.std() or 1.0
-    wanted = np.where(hit > 0, (hit.sum() + 1) / (hit.sum() + 2), 1 / (hit.size - hit.sum() + 2))  # Platt's soft targets
-    inputs = np.stack([(score - centre) / spread, np.ones_like(score)], 1)
-    slope, offset = _minimum(_logistic(inputs, wanted), np.array([0.0, np.log(share / (1 - share))]))
-    return np.array([slope / spread, offset - slope / spread * centre])
+    found = _fit_line([scores[valid]], hits[valid])
+    return np.array([1.0, 0.0]) if found is None else found
 
 
 def probabilities(scores, slope, offset):
@@ -107,6 +95,21 @@ def _mass(scores, valid):
     scores = np.where(valid, scores, -np.inf).astype(np.float64)
     tops = np.where(some, scores.max(axis=1, keepdims=True, initial=-np.inf), 0.0)
     return tops + np.log(np.where(some, np.exp(scores - tops).sum(axis=1, keepdims=True), 1.0))
+
+
+def _fit_line(columns, hits):
+    """Slope of every column, and offset, of the line whose sigmoid comes nearest to Platt's soft targets; None if all are hits or none."""
+    columns, hit = [column.astype(np.float64) for column in columns], hits.astype(np.float64)
+    if not hit.any() or hit.all():
+        return None
+    share, centres, spreads = hit.mean(), [own.mean() for own in columns], [own.std() or 1.0 for own in columns]
+    inputs = np.stack([*((own - c) / s for own, c, s in zip(columns, centres, spreads)), np.ones(hit.size)], 1)
+    wanted = np.where(hit > 0, (hit.sum() + 1) / (hit.sum() + 2), 1 / (hit.size - hit.sum() + 2))
+    *slopes, offset = _minimum(_logistic(inputs, wanted), np.append(np.zeros(len(columns)), np.log(share / (1 - share))))
+    slopes = [slope / s for slope, s in zip(slopes, spreads)]
+    for slope, c in zip(slopes, centres):
+        offset = offset - slope * c
+    return np.array([*slopes, offset])
 
 
 def _logistic(inputs, wanted):

@@ -128,10 +128,11 @@ def describe(path):
     """What a model file holds, without reading its arrays.
 
     path : file name.  Returns dict with format (int), package (version, str), state (class names and scalar fields), arrays (dotted name ->
-    [dtype, shape, checksum]), notes (dict).  Raises as `load` does.
+    [dtype, shape, checksum], dtype and shape as `load` makes them), notes (dict).  Raises as `load` does.
     """
     content = _read_header(path)[0]
     content.pop("check")
+    _grow(content["state"], content["arrays"])
     return content
 
 
@@ -263,6 +264,16 @@ def _steps(array):
     steps = np.diff(array).view(f"<u{array.dtype.itemsize}")  # as unsigned numbers right even where the difference leaves the type
     kind = np.min_scalar_type(steps.max())
     return steps.astype(kind) if kind.itemsize < array.dtype.itemsize else array
+
+
+def _grow(tree, table):
+    """Put the arrays that were written as steps into the table as what they were."""
+    if isinstance(tree, dict) and "first" in tree:
+        entry = table[tree["array"]]
+        entry[:2] = tree["dtype"], [entry[1][0] + 1]
+    elif isinstance(tree, dict):
+        for value in tree.get("fields", {}).values():
+            _grow(value, table)
 
 
 def _rising(first, steps, dtype):

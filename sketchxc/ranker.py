@@ -127,10 +127,9 @@ def _train(x, labels, chosen, start, keep, progress):
     wide, held_wide = (crosses.cross(pairs, rows, check=False) for rows in (seen_x, held_x))
     progress(0.05, "crosses")
     counts = votes.count(wide, seen_labels, check=False)
-    expected, power = _choose(counts, held_wide, held_labels, chosen)
+    made, expected, power = _choose(counts, held_wide, held_labels, chosen)
     progress(0.15, "votes")
     start, keep = (start, keep) if n > SMALL_SET else (None, None)
-    made = _votes(counts, expected, chosen)
     near = neighbours.index(seen_x, seen_labels, check=False) if chosen.neighbours else None
     model = Ranker(pairs, made, None, None, near, np.eye(PARTS)[0], np.array([1.0, 0.0]), np.empty(0, np.float32), chosen.shortlist,
                    power)
@@ -153,20 +152,21 @@ def _train(x, labels, chosen, start, keep, progress):
 
 
 def _choose(counts, wide, labels, chosen):
-    """How much of the chance count is taken off and the power of a feature's value: the best of four by the held-out rows' P@1 + P@3 + P@5.
+    """Votes, how much of the chance count is taken off them and the power of a feature's value: the best of four by the held-out rows'
+    P@1 + P@3 + P@5.
 
     Long rows want more taken off (Bibtex), short ones a power below 1 (titles)."""
     some = np.arange(min(5000, wide.indptr.size - 1))
     wide, labels = sparse.take(wide, some), sparse.take(labels, some)
-    best = -1.0, 1.0, 0.5
+    best = None
     k = min(5, labels.width)
     for expected in (1.0, 2.0):
         made = _votes(counts, expected, chosen)
         for power in (0.5, 1.0):
             ranked, _ = votes.candidates(made, wide, k, power=power, check=False)
             reached = sum(metrics.precision_at(ranked, labels, j) for j in (1, 3, 5) if j <= k)
-            if reached > best[0]:
-                best = reached, expected, power
+            if best is None or reached > best[0]:  # without rows held out, nothing is above the first
+                best = reached, made, expected, power
     return best[1:]
 
 
@@ -183,18 +183,25 @@ def _parts(model, x, wide, labels, chosen, start, keep, progress):
         done, table, state = start or (0, rerank.init(x.width, labels.width, dim=chosen.dim, reps=chosen.reps, seed=chosen.seed), None)
         factors = table, state or rerank.slots(table)
         rng = np.random.default_rng([chosen.seed, 2])
-        for epoch in range(chosen.epochs):
-            first, last = (chosen.lr * (1 - e / chosen.epochs) for e in (epoch, epoch + 1))
-            order = rng.permutation(x.indptr.size - 1)
-            if epoch < done:
-                progress(0.6 / chosen.epochs, "from the checkpoint")
-                continue
-            loss = rerank.train(*factors, x, labels, hard, order, lr=first, last_lr=last, near=chosen.near, far=chosen.far,
-                                seed=chosen.seed + epoch, check=False)
-            if keep:
+        for epoch, loss in passes(factors, x, labels, hard, rng, chosen.epochs, done=done, lr=chosen.lr, near=chosen.near, far=chosen.far,
+                                  seed=chosen.seed):
+            if keep and loss is not None:
                 keep(epoch + 1, *factors)
-            progress(0.6 / chosen.epochs, f"factors, loss {loss:.3f}")
+            progress(0.6 / chosen.epochs, "from the checkpoint" if loss is None else f"factors, loss {loss:.3f}")
     return linear, factors, hard
+
+
+def passes(factors, x, labels, hard, rng, epochs, *, lr, near, far, seed, done=0):
+    """Train factors in place, pass after pass in an order of its own, at a rate that falls in a straight line to zero.
+
+    factors : (Factors, FactorSlots).  x, labels : Rows.  hard : int32 (n, m), hard negatives.  rng : Generator, of the orders.
+    epochs : int.  lr, near, far : as for `rerank.train`.  seed : int, of the first pass' draws.  done : int, passes that are behind them.
+    Yields (number of the pass, its loss), with None for those that were done."""
+    for epoch in range(epochs):
+        first, last = (lr * (1 - e / epochs) for e in (epoch, epoch + 1))
+        order = rng.permutation(x.indptr.size - 1)
+        yield epoch, None if epoch < done else rerank.train(*factors, x, labels, hard, order, lr=first, last_lr=last, near=near, far=far,
+                                                            seed=seed + epoch, check=False)
 
 
 def _last_pass(linear, factors, x, labels, kept, held, hard, shortlist, chosen):

@@ -181,10 +181,8 @@ def _factors(model, x, labels, fresh, seed):
     wide = crosses.cross(model.crosses, x, check=False)
     hard, _ = votes.candidates(model.votes, wide, min(ranker.NEAR, fresh.size), power=model.power, check=False)
     rng = np.random.default_rng([seed, 6])
-    for epoch in range(PASSES):
-        first, last = (LR * (1 - e / PASSES) for e in (epoch, epoch + 1))
-        rerank.train(factors, state, x, labels, hard, rng.permutation(x.indptr.size - 1), lr=first, last_lr=last, near=NEAR, far=FAR,
-                     seed=seed + epoch, check=False)
+    for _ in ranker.passes((factors, state), x, labels, hard, rng, PASSES, lr=LR, near=NEAR, far=FAR, seed=seed):
+        pass
     new, stays = rerank.pack(factors), np.flatnonzero(~fresh)
     new.labels[:, stays], new.label_scales[:, stays] = own.labels[:, stays], own.label_scales[:, stays]
     return own._replace(labels=new.labels, label_scales=new.label_scales)

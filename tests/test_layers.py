@@ -23,7 +23,8 @@ CPU_ORDER = ["vector", "hashing", "families", "heavy", "sketch", "sparse", "minh
              "lookup", "decode", "optim", "sketchoptim", "mach", "dense", "embed", "shallow", "partition", "packed", "crosses", "votes",
              "neighbours", "rerank", "pairs", "sessions"]
 SCALARS = ["hashing", "families", "sketch", "files", "loss", "optim", "crosses", "minhash", "density", "embed", "dense", "pairs",
-           "rerank", "neighbours", "sparse"]
+           "rerank", "neighbours", "sparse",
+           "order", "packed"]
 # Helpers, below all public modules: what of the package each may import.
 HELPERS = {"_jit": set(), "_check": {"_place"}, "_disk": set(), "_threads": set(), "_memory": set(),
            "_strings": {"_check", "_place", "_cpu.hashing"},

@@ -3,7 +3,7 @@ import numba
 import numpy as np
 import pytest
 
-from sketchxc import metrics, modelfile, ranker, recipe, sparse
+from sketchxc import mach, metrics, modelfile, ranker, recipe, rerank, sizing, sparse
 
 
 def test_probabilities_of_any_score():
@@ -263,3 +263,19 @@ def test_progress_ends_near_one():
     chosen = recipe.choose(60, x.width, labels.width, nonzeros=x.indices.size, kind="fast")
     ranker.train(x, labels, chosen, progress=lambda share, line: shares.append((share, line)))
     assert all(share > 0 and line for share, line in shares) and 0 < sum(share for share, _ in shares) <= 1 + 1e-9
+
+
+@compiled
+def test_the_last_pass_meets_held_out_rows_thrice_and_the_others_once(monkeypatch):
+    x, labels = planted()
+    chosen, orders = recipe.choose(600, x.width, labels.width, nonzeros=x.indices.size), {"mach": [], "rerank": []}
+    for module, place in ((mach, 5), (rerank, 5)):
+        def train(*arguments, own=module.train, name=module.__name__.rpartition(".")[2], place=place, **options):
+            orders[name].append(np.array(arguments[place]))
+            return own(*arguments, **options)
+        monkeypatch.setattr(module, "train", train)
+    ranker.train(x, labels, chosen)
+    kept, held = sizing.split(600, chosen.held / 600, chosen.seed)
+    for seen in orders.values():
+        times = np.bincount(seen[-1], minlength=600)
+        assert (times[kept] == 1).all() and (times[held] == 3).all() and all(order.size == kept.size for order in seen[:-1])

@@ -92,6 +92,13 @@ RETURNS = {
                         FLOATS, 0), types.int64),
         "ones": ((U64,), types.int64),
     },
+    "order": {
+        "sort": ((IDS.copy(), 2), types.none),
+        "sort_pairs": ((IDS.copy(), FLOATS.copy(), 2), types.none),
+    },
+    "packed": {
+        "byte_of": ((F32,), types.int8),
+    },
     "neighbours": {
         "posting": ((IDS, 0, 1, 0), types.int64),
     },

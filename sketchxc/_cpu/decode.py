@@ -9,6 +9,7 @@ from numba import prange
 
 from .._jit import loop, loop_vector, serial, serial_vector
 from .._scalar.loss import exp32, log32, sigmoid
+from .._scalar.order import sort
 from .vector import LANES, add, any_above, load, smaller, store
 
 BLOCK = 128  # labels per block: the accumulators of a block stay in the first-level cache
@@ -64,13 +65,7 @@ def transform_all(kind, softmax, scores):
 @serial
 def median_of(values):
     """Median of a scratch array, which it sorts; the mean of the middle two for an even number."""
-    for i in range(1, values.size):
-        x = values[i]
-        j = i
-        while j > 0 and values[j - 1] > x:
-            values[j] = values[j - 1]
-            j -= 1
-        values[j] = x
+    sort(values, values.size)
     half = values.size // 2
     if values.size % 2:
         return values[half]

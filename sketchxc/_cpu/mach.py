@@ -286,6 +286,5 @@ def bucket_scores(weights, biases, r, buckets, indptr, indices, values, out):
         for q in range(out.shape[0]):
             row = out[q, i]
             low = (r + q) * buckets
-            for j in range(row.size):
-                row[j] = biases[low + j]
+            row[:] = biases[low:low + buckets]
             project(weights.reshape(-1), biases.size, low, indices, values, indptr[i], indptr[i + 1], row)

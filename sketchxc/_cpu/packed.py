@@ -3,6 +3,7 @@ import numpy as np
 from numba import prange
 
 from .._jit import loop_vector
+from .._scalar.packed import byte_of
 
 
 @loop_vector
@@ -15,7 +16,7 @@ def pack(rows, packed, scales):
         scales[i] = top / np.float32(127.0)
         factor = np.float32(127.0) / top if top > np.float32(0.0) else np.float32(0.0)
         for j in range(rows.shape[1]):
-            packed[i, j] = np.int8(round(rows[i, j] * factor))
+            packed[i, j] = byte_of(rows[i, j] * factor)
 
 
 @loop_vector
@@ -25,8 +26,7 @@ def bucket_scores(weights, scales, biases, buckets, indptr, indices, values, out
         for r in range(out.shape[0]):
             row = out[r, i]
             low = r * buckets
-            for j in range(row.size):
-                row[j] = biases[low + j]
+            row[:] = biases[low:low + buckets]
             for p in range(indptr[i], indptr[i + 1]):
                 x = values[p] * scales[indices[p]]
                 own = weights[indices[p], low:low + buckets]

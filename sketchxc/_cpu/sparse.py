@@ -4,6 +4,7 @@ from numba import prange
 
 from .._jit import loop, loop_vector, serial
 from .._scalar.hashing import bucket, mix64, side
+from .._scalar.order import sort_pairs
 from .._scalar.sparse import faults
 
 
@@ -21,15 +22,7 @@ def _sort(indices, values):
     """Sort one row by column, in place; equal columns keep their order."""
     n = indices.size
     if n <= 32:
-        for i in range(1, n):
-            index, value = indices[i], values[i]
-            j = i
-            while j > 0 and indices[j - 1] > index:
-                indices[j] = indices[j - 1]
-                values[j] = values[j - 1]
-                j -= 1
-            indices[j] = index
-            values[j] = value
+        sort_pairs(indices, values, n)
     else:
         order = np.argsort(indices, kind="mergesort")
         indices[:] = indices[order]

@@ -6,6 +6,7 @@ from numba import prange
 
 from .._jit import loop, serial
 from .._scalar.crosses import ones
+from .._scalar.order import sort
 
 BLOCK = 4096  # features of a task
 
@@ -24,13 +25,7 @@ def count_feature(rows, start, stop, labels_ptr, labels, counts, marks, touched)
                 found += 1
             counts[label] += 1
     if found <= 32:  # most lists are short
-        for a in range(1, found):
-            label = touched[a]
-            b = a
-            while b > 0 and touched[b - 1] > label:
-                touched[b] = touched[b - 1]
-                b -= 1
-            touched[b] = label
+        sort(touched, found)
     elif found * 16 < marks.size:
         touched[:found] = np.sort(touched[:found])
     else:  # bits come out in order, without a comparison

@@ -7,6 +7,7 @@ import numpy as np
 
 from . import _target
 from ._target import cuda, device, kernel
+from .sparse import row_of
 
 
 def group_columns(indptr, indices, values, batch, n_columns, blocks, distinct, columns, ends, members, member_values):
@@ -82,15 +83,8 @@ def _settle(indptr, indices, values, batch, keys, order, seen, sizes, distinct, 
             k = order[p]
             head = bound(keys, order, base, p, keys[k])
             earliest = order[head]
-            low, high = t * batch, indptr.size - 1
-            while high - low > 1:  # the last row that begins at or before the entry
-                middle = (low + high) >> 1
-                if indptr[middle] <= k:
-                    low = middle
-                else:
-                    high = middle
             start = sizes[earliest - 1] if earliest > 0 else 0
-            members[start + p - head] = low - t * batch
+            members[start + p - head] = row_of(indptr, t * batch, k) - t * batch
             member_values[start + p - head] = values[k]
             if p == head:
                 group = base + seen[k] - 1 - before

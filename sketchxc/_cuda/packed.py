@@ -1,9 +1,10 @@
 """Grids of tables with numbers of one byte: rounding, and the bucket scores of linear MACH from them."""
 import numpy as np
 
-from ._target import cuda, kernel
+from .._scalar import packed as _scalar
+from ._target import cuda, kernel, on_device
 
-EDGE = np.float32(12582912.0)  # 1.5 * 2**23
+byte_of = on_device(_scalar).byte_of
 
 
 @kernel(lambda rows, packed, scales: rows.shape[0])
@@ -16,8 +17,7 @@ def pack(rows, packed, scales):
         scales[i] = top / np.float32(127.0)
         factor = np.float32(127.0) / top if top > np.float32(0.0) else np.float32(0.0)
         for j in range(rows.shape[1]):
-            # To the nearest, ties to even, as `round`, which here would take float64: numbers as large as EDGE have no fraction.
-            packed[i, j] = np.int8(rows[i, j] * factor + EDGE - EDGE)
+            packed[i, j] = byte_of(rows[i, j] * factor)
 
 
 @kernel(lambda weights, scales, biases, buckets, indptr, indices, values, out: (buckets, out.shape[1], out.shape[0]))

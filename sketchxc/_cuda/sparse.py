@@ -149,19 +149,25 @@ def turned(indptr, ids, values, rows, starts, members, member_values):
     return int(_target.download(ranks[-1:])[0])
 
 
+@device
+def row_of(indptr, low, place):
+    """The row, `low` or one after it, that holds an entry: the last one that begins at or before it."""
+    high = indptr.size - 1
+    while high - low > 1:
+        middle = (low + high) >> 1
+        if indptr[middle] <= place:
+            low = middle
+        else:
+            high = middle
+    return low
+
+
 @kernel(lambda indptr, ids, values, order, first, members, member_values: ids.size)
 def _mark(indptr, ids, values, order, first, members, member_values):
     """Row and value of every entry, and first[k] = 1 where another id begins; one thread owns one entry."""
     for k in range(cuda.grid(1), ids.size, cuda.gridsize(1)):
         place = order[k]
-        low, high = 0, indptr.size - 1
-        while high - low > 1:  # the last row that begins at or before the entry
-            middle = (low + high) >> 1
-            if indptr[middle] <= place:
-                low = middle
-            else:
-                high = middle
-        members[k] = low
+        members[k] = row_of(indptr, 0, place)
         member_values[k] = values[place]
         first[k] = 1 if k == 0 or ids[place] != ids[order[k - 1]] else 0
 

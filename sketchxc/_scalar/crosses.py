@@ -3,6 +3,7 @@ import numpy as np
 
 from .._jit import scalar
 from .hashing import mix64
+from .order import sort, sort_pairs
 
 
 @scalar
@@ -33,15 +34,7 @@ def heaviest(indices, values, start, stop, columns, weights):
         weights[q] = value
         columns[q] = column
         found += 1
-    for a in range(1, found):
-        value, column = weights[a], columns[a]
-        q = a
-        while q > 0 and columns[q - 1] > column:
-            weights[q] = weights[q - 1]
-            columns[q] = columns[q - 1]
-            q -= 1
-        weights[q] = value
-        columns[q] = column
+    sort_pairs(columns, weights, found)
     return found
 
 
@@ -56,13 +49,7 @@ def kept_pairs(found, columns, weights, cells, ranks, seed, bits, width, keys, p
             keys[kept] = (cell << 7) | kept  # at most 120 pairs; one number to sort, and the place of the product
             products[kept] = weights[a] * weights[b]
             kept += np.int64((cells[cell >> 6] >> np.uint64(cell & 63)) & np.uint64(1))  # no branch, it would be a coin toss
-    for a in range(1, kept):
-        key = keys[a]
-        q = a
-        while q > 0 and keys[q - 1] > key:
-            keys[q] = keys[q - 1]
-            q -= 1
-        keys[q] = key
+    sort(keys, kept)
     before = np.int64(-1)
     for a in range(kept):
         cell, product = keys[a] >> 7, products[keys[a] & 127]
