@@ -18,19 +18,22 @@ def log_loss(scores, clicks):
     """Mean logistic loss of click prediction, in nats.
 
     scores : floats (n,), logits.  clicks : 0 or 1, or probabilities (n,).  Returns (float, slopes of the scores (n,)).
+    Raises ValueError for clicks outside [0, 1], such as -1.
     Example:
         >>> loss, slopes = log_loss(np.zeros(2), np.array([1, 0]))
         >>> round(loss, 4), slopes
         (0.6931, array([-0.25,  0.25]))
     """
-    scores, clicks = _pair(scores, clicks, "clicks")
+    scores, clicks = _pair(scores=scores, clicks=clicks)
+    if not ((clicks >= 0) & (clicks <= 1)).all():
+        raise ValueError(f"clicks must be between 0 and 1, not {clicks.min()} to {clicks.max()}")
     loss = np.maximum(scores, 0) - scores * clicks + np.log1p(np.exp(-abs(scores)))
     return float(loss.mean()), (_sigmoid(scores) - clicks) / scores.dtype.type(scores.size)
 
 
 def squared_loss(scores, targets):
     """Mean of half the squared error, for ratings.  scores, targets : floats (n,).  Returns (float, slopes of the scores (n,))."""
-    scores, targets = _pair(scores, targets, "targets")
+    scores, targets = _pair(scores=scores, targets=targets)
     error = scores - targets
     return float((error * error).mean() / 2), error / scores.dtype.type(scores.size)
 
@@ -41,7 +44,7 @@ def bpr_loss(wanted, other):
     wanted, other : floats (n,).  Returns (float, slopes of `wanted` (n,), slopes of `other` (n,)).
     Source: Rendle et al. 2009, section 4.
     """
-    wanted, other = _pair(wanted, other, "other")
+    wanted, other = _pair(wanted=wanted, other=other)
     loss, slopes = log_loss(wanted - other, np.ones_like(wanted))
     return loss, slopes, -slopes
 
@@ -52,21 +55,24 @@ def triplet_loss(near, far, margin=0.2):
     near, far : floats (n,), distances.  margin : float.  Returns (float, slopes of `near` (n,), slopes of `far` (n,)).
     Source: Schroff, Kalenichenko & Philbin 2015, equation 3.
     """
-    near, far = _pair(near, far, "far")
+    near, far = _pair(near=near, far=far)
     excess = near - far + near.dtype.type(_check.real(margin, "margin", 0))
     slopes = (excess > 0).astype(near.dtype) / near.dtype.type(near.size)
     return float(np.maximum(excess, 0).mean()), slopes, -slopes
 
 
 def auc(scores, clicks):
-    """Area under the curve: share of pairs of a click and a non-click where the click has the higher score, ties half; NaN without pairs.
+    """Area under the curve: share of pairs of a click and a non-click where the click has the higher score, ties half; NaN without pairs,
+    and where a score is NaN.
 
     scores : floats (n,).  clicks : 0 or 1 (n,).  Returns float.
     Example:
         >>> auc(np.array([0.3, 0.1, 0.3]), np.array([1, 0, 0]))
         0.75
     """
-    scores, clicks = _pair(scores, clicks, "clicks")
+    scores, clicks = _pair(scores=scores, clicks=clicks)
+    if np.isnan(scores).any():
+        return float("nan")
     wanted, other = scores[clicks > 0], np.sort(scores[clicks <= 0])
     below = np.searchsorted(other, wanted, "left") + np.searchsorted(other, wanted, "right")
     return float(below.sum() / 2 / (wanted.size * other.size)) if wanted.size and other.size else float("nan")
@@ -76,11 +82,14 @@ def auc(scores, clicks):
 
 def linear(x, weights, bias):
     """Logistic regression's score.  x : floats (n, d).  weights : (d,).  bias : (1,).  Returns (n,)."""
+    _shaped(np.shape(x)[1:], weights=weights)
+    _shaped((1,), bias=bias)
     return x @ weights + bias
 
 
 def linear_grads(slopes, x, weights, bias):
     """Slopes of (x, weights, bias) from those of the scores (n,)."""
+    _shaped(np.shape(x)[:1], slopes=slopes)
     return slopes[:, None] * weights, slopes @ x, slopes.sum(keepdims=True)
 
 
@@ -90,11 +99,15 @@ def factors(users, items, user_bias, item_bias, bias):
     users, items : floats (n, d).  user_bias, item_bias : (n,).  bias : (1,).  Returns (n,).
     Source: Koren, Bell & Volinsky 2009, equation 4; their regularisation is the weight decay of the optimizer.
     """
+    _shaped(np.shape(users), items=items)
+    _shaped(np.shape(users)[:1], user_bias=user_bias, item_bias=item_bias)
+    _shaped((1,), bias=bias)
     return np.einsum("nd,nd->n", users, items) + user_bias + item_bias + bias
 
 
 def factors_grads(slopes, users, items, user_bias, item_bias, bias):
     """Slopes of (users, items, user_bias, item_bias, bias) from those of the scores (n,)."""
+    _shaped(np.shape(users)[:1], slopes=slopes)
     return slopes[:, None] * items, slopes[:, None] * users, slopes, slopes, slopes.sum(keepdims=True)
 
 
@@ -107,12 +120,15 @@ def fm(x, weights, bias):
         >>> fm(np.array([[[1.0, 2.0], [3.0, 4.0]]]), np.array([[0.5, 0.25]]), np.zeros(1))
         array([11.75])
     """
+    _shaped(np.shape(x)[:2], weights=weights)
+    _shaped((1,), bias=bias)
     total = x.sum(1)
     return (np.einsum("nd,nd->n", total, total) - np.einsum("nfd,nfd->n", x, x)) / 2 + weights.sum(1) + bias
 
 
 def fm_grads(slopes, x, weights, bias):
     """Slopes of (x, weights, bias) from those of the scores (n,)."""
+    _shaped(np.shape(x)[:1], slopes=slopes)
     return slopes[:, None, None] * (x.sum(1, keepdims=True) - x), np.repeat(slopes[:, None], x.shape[1], 1), slopes.sum(keepdims=True)
 
 
@@ -128,13 +144,18 @@ def wukong_init(n_features, d, *, rank, machines, compressed, hidden, seed, dtyp
     """Untrained Wukong layer.
 
     n_features, d : ints, vectors of a row and their width.  rank : int k, columns of the projection.
-    machines, compressed : ints F1 and F2, vectors that the factorisation machine and the linear compression give.
+    machines, compressed : ints F1 and F2, vectors that the factorisation machine and the linear compression give; F2 may be 0.
     hidden : ints, units of the hidden layers of the net.  seed : int.  Returns Wukong.
     """
+    for name, value, least in (("n_features", n_features, 1), ("d", d, 1), ("rank", rank, 1), ("machines", machines, 1),
+                               ("compressed", compressed, 0)):
+        _check.integer(value, name, least)
+    hidden = [_check.integer(units, "hidden", 1) for units in hidden]
     rng = np.random.default_rng(int(_check.seed(seed)))
     shapes = (n_features, rank), (compressed, n_features), (machines + compressed, n_features)
     project, compress, residual = ((rng.standard_normal(shape) / np.sqrt(n_features)).astype(dtype) for shape in shapes)
-    return Wukong(project, mlp_init([n_features * rank, *hidden, machines * d], seed=seed, dtype=dtype), compress, residual)
+    own = int(rng.integers(2**63))  # with `seed` itself the net would begin with the numbers of the projection
+    return Wukong(project, mlp_init([n_features * rank, *hidden, machines * d], seed=own, dtype=dtype), compress, residual)
 
 
 def wukong(x, layer):
@@ -179,10 +200,18 @@ def _sigmoid(z):
     return np.where(z >= 0, 1, u) / (1 + u)
 
 
-def _pair(scores, targets, name):
-    """Two arrays (n,) of the scores' float dtype."""
-    scores, targets = np.asarray(scores), np.asarray(targets)
-    if scores.dtype.kind != "f" or scores.ndim != 1 or scores.size == 0 or targets.shape != scores.shape:
-        raise ValueError(f"scores and {name} must be two float arrays (n,) of one length, at least 1, not {scores.dtype} {scores.shape} "
-                         f"and {targets.dtype} {targets.shape}")
-    return scores, targets.astype(scores.dtype)
+def _pair(**arrays):
+    """Two arrays (n,) of the first one's float dtype."""
+    (first, a), (second, b) = arrays.items()
+    a, b = np.asarray(a), np.asarray(b)
+    if a.dtype.kind != "f" or b.dtype.kind not in "biuf" or a.ndim != 1 or a.size == 0 or b.shape != a.shape:
+        raise ValueError(f"{first} and {second} must be two float arrays (n,) of one length, at least 1, not {a.dtype} {a.shape} "
+                         f"and {b.dtype} {b.shape}")
+    return a, b.astype(a.dtype)
+
+
+def _shaped(shape, **arrays):
+    """ValueError unless the arrays have that shape: a column (n, 1) would be broadcast, and give scores of all pairs."""
+    for name, array in arrays.items():
+        if np.shape(array) != shape:
+            raise ValueError(f"{name} must have shape {shape}, not {np.shape(array)}")

@@ -60,6 +60,7 @@ def test_gradients(name):
 @given(st.integers(0, 99))
 def test_gradients_of_losses(loss, seed):
     first, second = np.random.default_rng(seed).random((2, 5)) * 2 - 1
+    second = abs(second) if loss is heads.log_loss else second  # chances
     first[0] -= first[0] - second[0] + 0.2 if abs(first[0] - second[0] + 0.2) < 1e-4 else 0  # off the hinge's kink
     _, *slopes = loss(first, second)
     for k, slope in enumerate(slopes):
@@ -91,6 +92,11 @@ def test_auc_counts_pairs(pairs):
         assert found == sum((a > b) + (a == b) / 2 for a in wanted for b in other) / (len(wanted) * len(other))
     else:
         assert np.isnan(found)
+
+
+def test_auc_of_a_lost_net_is_none():
+    """NaN would be sorted behind all numbers, and the area look like one."""
+    assert np.isnan(heads.auc(np.array([np.nan, 0.1, 0.2, np.nan]), np.array([1, 0, 1, 0])))
 
 
 def test_scorers_match_the_naive_twin():
@@ -195,6 +201,42 @@ def test_wukong_fits_a_product_of_two_ids_that_a_linear_head_cannot():
     assert out["wukong"] < 0.02 and out["linear"] > 0.6
 
 
+@PLAIN
+def test_pairwise_ranking_orders_what_users_prefer():
+    """Wanted items are those of a planted order for each half of the users; ranking learns it from pairs, without a rating."""
+    rng = np.random.default_rng(3)
+    score = rng.standard_normal((2, 20))[np.arange(30) % 2]
+    users, a, b = rng.integers(0, 30, 2000), *rng.integers(0, 20, (2, 2000))
+    wanted, other = (np.where(score[users, a] > score[users, b], x, y) for x, y in ((a, b), (b, a)))
+
+    def grads(slopes, _, p, q):
+        dp, dq = np.zeros_like(p), np.zeros_like(q)
+        for items, own in zip((wanted, other), slopes):
+            by_user, by_item, *_ = heads.factors_grads(own, p[users], q[items], *zeros)
+            np.add.at(dp, users, by_user)
+            np.add.at(dq, items, by_item)
+        return dp, dq
+
+    zeros = np.zeros(2000), np.zeros(2000), np.zeros(1)
+    both = [lambda p, q, items=items: heads.factors(p[users], q[items], *zeros) for items in (wanted, other)]
+    start = [rng.standard_normal((n, 4)) * 0.3 for n in (30, 20)]
+    last, (p, q) = fit(lambda _, p, q: [f(p, q) for f in both], grads, start, None,
+                       lambda pair: (lambda loss, *slopes: (loss, slopes))(*heads.bpr_loss(*pair)), steps=200)
+    right = [heads.auc((p @ q.T)[u].astype(float), score[u] > np.median(score[u])) for u in range(30)]
+    assert last < 0.2 < np.log(2) and np.mean(right) > 0.95
+
+
+def test_wukong_to_begin_with():
+    """Variances that keep sums of their size, hidden layers as asked for, and no numbers that two parts share."""
+    own = heads.wukong_init(300, 4, rank=40, machines=5, compressed=7, hidden=[9, 8], seed=2)
+    for part, shape in ((own.project, (300, 40)), (own.compress, (7, 300)), (own.residual, (12, 300))):
+        assert part.shape == shape and part.dtype == np.float32 and part.var() * 300 == pytest.approx(1, abs=0.1)
+    assert [w.shape for w in own.net.weights] == [(12000, 9), (9, 8), (8, 20)]
+    parts = [part.reshape(-1)[:2000] for part in (own.project, own.compress, own.residual, own.net.weights[0])]
+    assert all(abs(np.corrcoef(a, b)[0, 1]) < 0.15 for i, a in enumerate(parts) for b in parts[:i])
+    assert heads.wukong(np.ones((2, 4, 3)), layer(compressed=0)).shape == (2, 2, 3)
+
+
 def test_identity_projection_gives_all_inner_products():
     """With Y = I the factorisation machine of a Wukong layer holds the dot interaction of DLRM."""
     x = CASES["wukong"][0]
@@ -219,12 +261,34 @@ def test_deep_hash_embedding_is_a_table_that_is_computed():
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
 
 
+ONE, TWO = np.ones(1), np.ones((2, 2))
+
+
 @pytest.mark.parametrize("call, error, message", [
     (lambda: heads.log_loss(np.zeros(2), np.zeros(3)), ValueError, r"scores and clicks must be two float arrays \(n,\) of one length"),
     (lambda: heads.log_loss(np.zeros(2, int), np.zeros(2)), ValueError, r"not int64 \(2,\) and float64 \(2,\)"),
     (lambda: heads.squared_loss(np.zeros(0), np.zeros(0)), ValueError, "scores and targets must be"),
-    (lambda: heads.bpr_loss(np.zeros((2, 1)), np.zeros((2, 1))), ValueError, "scores and other must be"),
+    (lambda: heads.bpr_loss(np.zeros((2, 1)), np.zeros((2, 1))), ValueError, "wanted and other must be two float"),
     (lambda: heads.triplet_loss(np.zeros(1), np.zeros(1), -1), ValueError, "margin must be at least 0, not -1"),
+    (lambda: heads.triplet_loss(np.zeros(1), np.zeros(2)), ValueError, r"near and far must be .* not float64 \(1,\) and float64 \(2,\)"),
+    (lambda: heads.log_loss(np.zeros(2), np.array([1, -1])), ValueError, "clicks must be between 0 and 1, not -1.0 to 1.0"),
+    (lambda: heads.log_loss(np.zeros(2), np.array([np.nan, 1])), ValueError, "clicks must be between 0 and 1, not nan"),
+    (lambda: heads.log_loss(np.zeros(1), np.array(["1"])), ValueError, r"not float64 \(1,\) and <U1 \(1,\)"),
+    (lambda: heads.linear(TWO, np.ones((2, 1)), ONE), ValueError, r"weights must have shape \(2,\), not \(2, 1\)"),
+    (lambda: heads.linear(TWO, np.ones(2), np.ones(2)), ValueError, r"bias must have shape \(1,\), not \(2,\)"),
+    (lambda: heads.linear_grads(np.ones((2, 1)), TWO, np.ones(2), ONE), ValueError, r"slopes must have shape \(2,\), not \(2, 1\)"),
+    (lambda: heads.factors(TWO, TWO[:1], ONE, ONE, ONE), ValueError, r"items must have shape \(2, 2\), not \(1, 2\)"),
+    (lambda: heads.factors(TWO, TWO, np.ones((2, 1)), np.ones(2), ONE), ValueError, r"user_bias must have shape \(2,\), not \(2, 1\)"),
+    (lambda: heads.factors(TWO, TWO, np.ones(2), ONE, ONE), ValueError, r"item_bias must have shape \(2,\), not \(1,\)"),
+    (lambda: heads.factors(TWO, TWO, np.ones(2), np.ones(2), np.ones(())), ValueError, r"bias must have shape \(1,\), not \(\)"),
+    (lambda: heads.factors_grads(ONE, TWO, TWO, ONE, ONE, ONE), ValueError, r"slopes must have shape \(2,\), not \(1,\)"),
+    (lambda: heads.fm(np.ones((2, 3, 4)), np.ones((2, 3, 1)), ONE), ValueError, r"weights must have shape \(2, 3\), not \(2, 3, 1\)"),
+    (lambda: heads.fm(np.ones((2, 3, 4)), np.ones((2, 3)), TWO), ValueError, r"bias must have shape \(1,\), not \(2, 2\)"),
+    (lambda: heads.fm_grads(TWO, np.ones((2, 3, 4)), np.ones((2, 3)), ONE), ValueError, r"slopes must have shape \(2,\), not \(2, 2\)"),
+    (lambda: layer(rank=0), ValueError, "rank must be at least 1, not 0"),
+    (lambda: layer(machines=0), ValueError, "machines must be at least 1, not 0"),
+    (lambda: layer(compressed=-1), ValueError, "compressed must be at least 0, not -1"),
+    (lambda: layer(hidden=[0]), ValueError, "hidden must be at least 1, not 0"),
 ])
 def test_bad_input(call, error, message):
     with pytest.raises(error, match=message):
