@@ -10,7 +10,7 @@ import numpy as np
 import threadpoolctl
 from _timing import interleaved, machine, spread
 
-from sketchxc import lookup, optim, shallow, sparse
+from sketchxc import _net, lookup, optim, shallow, sparse
 
 NONZEROS = 75
 
@@ -54,7 +54,7 @@ def compare(rounds, batch, sizes, buckets, opt, steps=12, width=20000, n_labels=
         return lambda: shallow.train(model, opt, state, x, labels, np.arange(n), batch=batch, threads=1)
 
     tasks = {"products": products, "dense": training(1), "all": training(NONZEROS)}
-    watch = shallow.np = Stopwatch()
+    watch = _net.np = Stopwatch()
     inside = []
     seconds = {name: [] for name in tasks}
     try:
@@ -66,7 +66,7 @@ def compare(rounds, batch, sizes, buckets, opt, steps=12, width=20000, n_labels=
                 seconds[name].append(interleaved({name: task}, 1)[name][0])
             inside.append(watch.seconds / 4)  # two trainings, each run once to warm up and once to be timed
     finally:
-        shallow.np = np
+        _net.np = np
     plain = np.array(seconds["products"])
     speed = 6.0 * n * sum(a * b for a, b in layers) / plain / 1e9
     rule = [name for name, number in optim.RULES.items() if number == opt.rule][0]

@@ -11,9 +11,9 @@ import numpy as np
 
 from . import _check, _place, hashing
 from ._cpu import dense as _kernels
+from ._scalar.dense import EPS
 
 NORMS = ("none", "layer", "batch")
-_EPS = 1e-5  # added to variances
 
 
 # ---- layers
@@ -69,13 +69,13 @@ def batch_norm(x, stats=None):
     x : floats (n, d).  stats : None for those of the batch, or Moments.  Returns floats (n, d).
     Source: Ioffe & Szegedy 2015, algorithms 1 and 2; the gain and the offset are those of the layers around it.
     """
-    return _normed(x, 0)[0] if stats is None else (x - stats.mean) / np.sqrt(stats.variance + x.dtype.type(_EPS))
+    return _normed(x, 0)[0] if stats is None else (x - stats.mean) / np.sqrt(stats.variance + x.dtype.type(EPS))
 
 
 @_place.anywhere
 def batch_norm_grads(slopes, x, stats=None):
     """Slopes of x from those of the result; in training every row of the batch has a share in the others."""
-    return _normed_grads(slopes, *_normed(x, 0), 0) if stats is None else slopes / np.sqrt(stats.variance + x.dtype.type(_EPS))
+    return _normed_grads(slopes, *_normed(x, 0), 0) if stats is None else slopes / np.sqrt(stats.variance + x.dtype.type(EPS))
 
 
 class Moments(NamedTuple):
@@ -286,7 +286,7 @@ def _layer_seed(seed, i):
 def _normed(x, axis):
     """Numbers less their mean along the axis, over their standard deviation; and the factor 1 / deviation."""
     x = x - x.mean(axis, keepdims=True)
-    scale = 1 / np.sqrt(np.mean(x * x, axis, keepdims=True) + x.dtype.type(_EPS))
+    scale = 1 / np.sqrt(np.mean(x * x, axis, keepdims=True) + x.dtype.type(EPS))
     return x * scale, scale
 
 

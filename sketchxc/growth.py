@@ -2,13 +2,16 @@
 that alternate between them, and learned gates.
 
 A pruned net is a net of fewer units, so that it costs less memory and time. Every repetition keeps as many units as the others, but not
-the same ones.
+the same ones. Units take their gains and moving averages of a batch norm with them. Nets with layer norm are refused: there every unit
+has a share in what the others give, so that no smaller net has the function of one with pruned units.
 """
 from typing import NamedTuple
 
 import numpy as np
 
-from . import _check, _memory, modelfile, optim, shallow, sketchoptim
+from . import _check, _units, modelfile, optim, shallow, sketchoptim
+from ._scalar.dense import LAYER, NONE
+from .dense import NORMS
 
 
 class Units(NamedTuple):
@@ -35,7 +38,8 @@ class Gates(NamedTuple):
 def magnitudes(model):
     """How much a unit matters: length of the weights that enter it (bias included), times that of the weights that leave it.
 
-    With ReLU the product stays as it is when weights move from one side to the other.
+    With ReLU the product stays as it is when weights move from one side to the other. Behind a norm the length of the weights that enter
+    tells nothing; it is that of gain and bias there.
     model : Shallow.  Returns Units of float32.
     Example:
         >>> from sketchxc.lookup import hashed
@@ -44,8 +48,9 @@ def magnitudes(model):
         [(2, 8), (2, 4)]
     """
     after = model.hidden if model.hidden.shape[2] else model.weights
-    first = _lengths(model.embed, model.embed_bias) * np.sqrt((after * after).sum(2))
-    second = _lengths(model.hidden, model.hidden_bias)
+    plain = model.norm == NONE
+    first = _lengths(model.embed if plain else model.embed_gain[:, None], model.embed_bias) * np.sqrt((after * after).sum(2))
+    second = _lengths(model.hidden if plain else model.hidden_gain[:, None], model.hidden_bias)
     if second.shape[1]:
         second = second * np.sqrt((model.weights * model.weights).sum(2))
     return Units(first, second)
@@ -101,13 +106,13 @@ def flops(nonzeros, hidden, buckets):
 
 
 def masked(model, units):
-    """Copy of a net in which the weights from and to pruned units, and their biases, are zero.
+    """Copy of a net in which the weights from and to pruned units, and their biases, gains and averages, are zero.
 
     model : Shallow.  units : Units of bool, not always as many in each repetition.  Returns Shallow.  With ReLU, tanh and Mish pruned
     units then stay without use in training, because no gradient reaches their weights.
     """
-    units = _units(model.embed, model.hidden, units)
-    return model._replace(**{name: _zeroed(getattr(model, name), axes, units) for name, axes in _AXES.items()})
+    units = _checked(model, units)
+    return _changed(model, lambda name, axes: _units.zeroed(getattr(model, name), axes, units))
 
 
 def compact(model, units):
@@ -120,13 +125,13 @@ def compact(model, units):
         >>> compact(model, best(magnitudes(model), 3, 2)).hidden.shape
         (2, 3, 2)
     """
-    units = _units(model.embed, model.hidden, units, even=True)
-    return model._replace(**{name: _cut(getattr(model, name), axes, units) for name, axes in _AXES.items()})
+    units = _checked(model, units, even=True)
+    return _changed(model, lambda name, axes: _units.cut(getattr(model, name), axes, units))
 
 
 def compact_slots(state, units):
     """The state of the optimizer of `compact`.  state : ShallowSlots, the table's in arrays or sketches.  Returns ShallowSlots."""
-    return _each_moment(state, lambda moment, axes: _cut(moment, axes, _even(units)))
+    return _each_moment(state, lambda moment, axes: _units.cut(moment, axes, _even(units)))
 
 
 def expand(model, units, *, seed=0, fill=None, back=False):
@@ -138,6 +143,7 @@ def expand(model, units, *, seed=0, fill=None, back=False):
     Returns Shallow.  Its scores are those of the model, up to the rounding of other sums of products.
     """
     units = _even(units)
+    _prunable(model)
     counts = [int(own[0].sum()) if len(own) else 0 for own in units]
     if counts != [model.embed.shape[2], model.hidden.shape[2]] or len(units.first) != model.lookup.reps:
         raise ValueError(f"units must keep {model.embed.shape[2]} and {model.hidden.shape[2]} units in {model.lookup.reps} repetitions, "
@@ -146,17 +152,19 @@ def expand(model, units, *, seed=0, fill=None, back=False):
     if fill is None:
         if back:
             raise ValueError("fill must be the wider net for units to come back, not None")
-        fill = shallow.init(model.embed.shape[1], model.lookup, hidden=hidden, seed=seed)
-    wide = {name: _put(getattr(model, name), axes, units, getattr(fill, name)) for name, axes in _AXES.items()}
+        fill = shallow.init(model.embed.shape[1], model.lookup, hidden=hidden, seed=seed, norm=NORMS[model.norm])
+    elif fill.norm != model.norm:
+        raise ValueError(f"fill must have the norm {NORMS[model.norm]!r} of the model, not {NORMS[fill.norm]!r}")
+    wide = _changed(model, lambda name, axes: _units.put(getattr(model, name), axes, units, getattr(fill, name)))
     if not back:
-        wide["hidden"][~units.first[:, :, None] & units.second[:, None]] = 0.0  # from a new unit to one that was there
-        wide["weights"][~(units.second if model.hidden.shape[2] else units.first)] = 0.0
-    return model._replace(**wide)
+        wide.hidden[~units.first[:, :, None] & units.second[:, None]] = 0.0  # from a new unit to one that was there
+        wide.weights[~(units.second if model.hidden.shape[2] else units.first)] = 0.0
+    return wide
 
 
 def expand_slots(state, units):
     """The state of the optimizer of `expand`, zero for new units.  state : ShallowSlots.  Returns ShallowSlots."""
-    return _each_moment(state, lambda moment, axes: _put(moment, axes, _even(units), None))
+    return _each_moment(state, lambda moment, axes: _units.put(moment, axes, _even(units), None))
 
 
 def alternating(passes, share, *, period=1):
@@ -229,6 +237,7 @@ def gates(model, *, rate=0.01, penalty=0.0, nonzeros=1.0, start=0.5):
     Source: after the aims of Ye et al. 2020, "Adaptive dense-to-sparse paradigm for pruning online recommendation system with
     non-stationary data": learned sparsity of each layer and a global budget (`within`); the gates are our own form.
     """
+    _prunable(model)
     hidden = [units for units in model.hidden.shape[1:] if units]
     sizes = [_check.real(nonzeros, "nonzeros", 0), *hidden, model.lookup.buckets]
     prices = [sizes[i - 1] + sizes[i + 1] for i in range(1, len(sizes) - 1)]
@@ -245,12 +254,9 @@ def opened(own):
 
 
 # Axes of the arrays of a net, after that of the repetitions, that are units of the first (0) or second (1) hidden layer, or neither.
-_AXES = {"embed": (None, 0), "embed_bias": (0,), "hidden": (0, 1), "hidden_bias": (1,), "weights": None, "biases": (None,)}
-
-
-def _axes(axes, second):
-    """Axes of an array; the output layer stands behind the last hidden layer that there is."""
-    return (1 if second else 0, None) if axes is None else axes
+_AXES = {"embed": (None, 0), "embed_bias": (0,), "hidden": (0, 1), "hidden_bias": (1,), "weights": None, "biases": (None,),
+         "embed_gain": (0,), "hidden_gain": (1,)}
+_STATS = {"embed_stats": (None, 0), "hidden_stats": (None, 1)}
 
 
 def _even(units):
@@ -261,63 +267,26 @@ def _even(units):
     return units
 
 
-def _units(embed, hidden, units, even=False):
-    for name, own, wanted in zip(Units._fields, units, (embed.shape[::2], hidden.shape[::2])):
+def _checked(model, units, even=False):
+    _prunable(model)
+    for name, own, wanted in zip(Units._fields, units, (model.embed.shape[::2], model.hidden.shape[::2])):
         if own.dtype != np.bool_ or own.shape != wanted:
             raise ValueError(f"units.{name} must be bool {wanted}, not {own.dtype} {own.shape}")
     return _even(units) if even else units
 
 
+def _prunable(model):
+    if model.norm == LAYER:
+        raise ValueError("model must have no layer norm, in which pruned units would still have their share; batch norm can be pruned")
+
+
+def _changed(model, change):
+    """The model with its arrays changed, by change(name, axes)."""
+    return model._replace(**{name: change(name, axes) for name, axes in (_AXES | _STATS).items()}, steps=model.steps.copy())
+
+
 def _lengths(weights, bias):
     return np.sqrt((weights * weights).sum(1) + bias * bias)
-
-
-def _each_axis(array, axes, units):
-    """(axis of the array, units along it) for its hidden layers; moments that a rule does not have are empty along their last axis."""
-    for axis, layer in enumerate(_axes(axes, units.second.shape[1]), array.ndim - len(_axes(axes, units.second.shape[1]))):
-        if layer is not None and array.shape[axis]:
-            yield axis, units[layer]
-
-
-def _cut(array, axes, units):
-    """The part of an array that belongs to the units that stay, at a cache line."""
-    for axis, own in _each_axis(array, axes, units):
-        if own.shape[1] != array.shape[axis]:
-            raise ValueError(f"units must be {array.shape[axis]} a repetition, not {own.shape[1]}")
-        array = np.stack([np.compress(kept, part, axis - 1) for kept, part in zip(own, array)])
-    return _lined(array)
-
-
-def _put(array, axes, units, fill):
-    """A wider array with the given one at the places of the units that were there, else `fill` or zeros."""
-    places = list(_each_axis(array, axes, units))
-    shape = list(array.shape)
-    for axis, own in places:
-        shape[axis] = own.shape[1]
-    out = _lined(np.zeros(shape, array.dtype) if fill is None or not array.size else fill)
-    for r in range(shape[0]):
-        chosen = [np.arange(size) for size in shape[1:]]
-        for axis, own in places:
-            chosen[axis - 1] = np.flatnonzero(own[r])
-        out[r][np.ix_(*chosen)] = array[r]
-    return out
-
-
-def _zeroed(array, axes, units):
-    """Copy of an array that is zero wherever one of its units is pruned."""
-    out = _lined(array)
-    for axis, own in _each_axis(array, axes, units):
-        shape = [own.shape[0]] + [1] * (array.ndim - 1)
-        shape[axis] = own.shape[1]
-        out *= own.reshape(shape)
-    return out
-
-
-def _lined(array):
-    """Copy at a cache line."""
-    out = _memory.empty(array.shape)
-    out[...] = array
-    return out
 
 
 def _each_moment(state, change):

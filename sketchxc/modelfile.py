@@ -299,7 +299,8 @@ def _unpack(tree, arrays, name=""):
     if tree["class"] not in _registry:
         raise ValueError(f"unknown class {tree['class']!r}, known are {', '.join(sorted(_registry))}")
     cls = _registry[tree["class"]].cls
-    if set(tree["fields"]) != set(cls._fields):
+    found, own = set(tree["fields"]), set(cls._fields)
+    if found - own or own - found - set(cls._field_defaults):  # fields that an older version did not have take their defaults
         raise ValueError(f"{tree['class']} has the fields {', '.join(sorted(tree['fields']))}, expected {', '.join(sorted(cls._fields))}")
     state = cls(**{field: _unpack(value, arrays, f"{name}.{field}" if name else field) for field, value in tree["fields"].items()})
     _check_fields(state, name)

@@ -6,13 +6,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from . import _batches, _check, _memory, _nets, _place, _threads, hashing, mach, modelfile, optim, sketchoptim, sparse
-from ._cpu import shallow as _kernels
-from ._scalar.dense import MISH, RELU, TANH
+from . import _batches, _check, _memory, _net, _nets, _place, _threads, hashing, mach, modelfile, optim, sketchoptim, sparse
+from ._scalar.dense import BATCH, LAYER, MISH, NONE, RELU, TANH
+from .dense import NORMS
 from .lookup import Lookup
 
 BLOCK = 1024  # rows whose scores are one task
 ACTIVATIONS = {"relu": RELU, "tanh": TANH, "mish": MISH}
+KEEP = 0.9  # share of what they are that the moving averages of batch norm keep of a batch
+_NO_GAINS, _NO_STATS, _NO_STEPS = np.empty((0, 0), np.float32), np.empty((0, 2, 0), np.float32), np.empty(0, np.int64)
 
 
 class Shallow(NamedTuple):
@@ -24,6 +26,10 @@ class Shallow(NamedTuple):
     feature_seeds : uint64 (reps,), of the hash of the columns into `width` cells in each repetition, or (0,) where columns are used as is.
     n_features : int, columns of the input.  loss : 0 logistic (multi-label), 1 softmax (multi-class).
     activation : of the hidden layers, 0 ReLU, 1 hyperbolic tangent, 2 Mish.
+    norm : of the sums of the hidden layers, 0 none, 1 layer norm, 2 batch norm; the fields below are empty without.
+    embed_gain : float32 (reps, hidden1).  hidden_gain : float32 (reps, hidden2).
+    embed_stats : float32 (reps, 2, hidden1), with batch norm the moving averages of means and variances of the sums.
+    hidden_stats : float32 (reps, 2, hidden2).  steps : int64 (1,), with batch norm how many batches these have seen.
     """
     embed: np.ndarray
     embed_bias: np.ndarray
@@ -36,6 +42,12 @@ class Shallow(NamedTuple):
     n_features: int
     loss: int
     activation: int = RELU
+    norm: int = NONE
+    embed_gain: np.ndarray = _NO_GAINS
+    hidden_gain: np.ndarray = _NO_GAINS
+    embed_stats: np.ndarray = _NO_STATS
+    hidden_stats: np.ndarray = _NO_STATS
+    steps: np.ndarray = _NO_STEPS
 
 
 class ShallowSlots(NamedTuple):
@@ -46,19 +58,24 @@ class ShallowSlots(NamedTuple):
     hidden_bias: optim.Slots
     weights: optim.Slots
     biases: optim.Slots
+    embed_gain: optim.Slots
+    hidden_gain: optim.Slots
 
 
-def init(n_features, lookup, *, hidden=(256,), loss="logistic", activation="relu", width=None, seed=0):
-    """Untrained model: normal weights, biases zero. Repetition r is the same whatever the number of repetitions.
+def init(n_features, lookup, *, hidden=(256,), loss="logistic", activation="relu", norm="none", width=None, seed=0):
+    """Untrained model: normal weights, biases zero, gains one. Repetition r is the same whatever the number of repetitions.
 
     n_features : int, columns of the input.  lookup : Lookup.  hidden : one or two ints, units of the hidden layers (`mach` has none).
     activation : "relu", "tanh" or "mish", of the hidden layers.
+    norm : "none", "layer" or "batch", of the sums of the hidden layers, as in `dense.mlp`: a hidden layer is
+        dropout(activation(gain * norm(x @ weights) + bias)). Batch norm takes the moments of the batch in training and moving averages
+        of them, as `dense.see` makes them, in scoring; a batch of one row, normed to zeros, does not count in these.
     loss : "logistic" for any number of labels a row, "softmax" for one.
     width : int, cells that the columns are hashed into, afresh in each repetition; None uses the columns as they are.
     seed : int, of that hash and of the weights.  Returns Shallow.
     Source: He et al. 2015, section 2.2. Variances are 2 / inputs of a unit (their eq. 10), but 2 / units for the first layer (eq. 14):
     few of its inputs are other than zero, and so a row of length one makes hidden values of length about one, however wide it is.
-    Mish: Misra 2019, equation 3.
+    Mish: Misra 2019, equation 3. Norms: Ba, Kiros & Hinton 2016, equation 3; Ioffe & Szegedy 2015, algorithms 1 and 2.
     Example:
         >>> from sketchxc.lookup import hashed
         >>> model = init(1000, hashed(500, reps=2, buckets=20), hidden=(64, 32))
@@ -68,6 +85,7 @@ def init(n_features, lookup, *, hidden=(256,), loss="logistic", activation="relu
     n_features = _check.integer(n_features, "n_features", 1, 2**31 - 1)
     _check.choice(loss, "loss", mach.LOSSES)
     _check.choice(activation, "activation", ACTIVATIONS)
+    norm = NORMS.index(_check.choice(norm, "norm", NORMS))
     if not isinstance(hidden, (tuple, list)) or len(hidden) not in (1, 2):
         raise ValueError(f"hidden must be a tuple of one or two numbers of units, not {hidden!r}")
     sizes = [_check.integer(units, "hidden", 1, 2**20) for units in hidden]
@@ -86,8 +104,12 @@ def init(n_features, lookup, *, hidden=(256,), loss="logistic", activation="relu
             rng.standard_normal(dtype=np.float32, out=array)
             array *= np.float32(np.sqrt(2.0 / scale))
     zeros = [np.zeros((reps, units), np.float32) for units in (sizes[0], second, lookup.buckets)]
+    gains = [np.ones((reps, 0 if norm == NONE else units), np.float32) for units in (sizes[0], second)]
+    stats = [np.zeros((reps, 2, units if norm == BATCH else 0), np.float32) for units in (sizes[0], second)]
+    for own in stats:
+        own[:, 1] = 1.0
     return Shallow(embed, zeros[0], middle, zeros[1], weights, zeros[2], lookup, feature_seeds, n_features, mach.LOSSES.index(loss),
-                   ACTIVATIONS[activation])
+                   ACTIVATIONS[activation], norm, *gains, *stats, np.zeros(int(norm == BATCH), np.int64))
 
 
 def slots(opt, model):
@@ -96,7 +118,7 @@ def slots(opt, model):
 
 
 def train(model, opt, state, x, labels, order, *, batch=256, last_lr=None, rates=None, dropout=0.0, seed=0, gates=None,
-          threads=None, check=True):
+          clip=None, threads=None, check=True):
     """One pass of mini-batch training over the rows `order`, in place; the same bits for any number of threads.
 
     opt : Optimizer; only table rows of columns that occur in a batch take its step.  state : ShallowSlots.
@@ -106,14 +128,17 @@ def train(model, opt, state, x, labels, order, *, batch=256, last_lr=None, rates
     rates : floats, the rate of each step of the pass, as `schedules` makes them, in place of opt.lr and last_lr.
     dropout : float, share of the hidden values that are left out of a step, while the others are divided by the share that stays.
     seed : int, of those choices; they depend on it, the number of the step, the place in the batch and the repetition, on nothing else.
-    gates : None, or `growth.Gates`, of which closed units give zero; their scores learn in place.
+    gates : None, or `growth.Gates`, of which closed units give zero; their scores learn in place. Not with layer norm.
+    clip : None, or float: the gradients of a step, in each repetition all of them together, are scaled down to that length if they are
+        longer (in float64; those of gates are no part of it). It costs the rows of the table a pass more.
     check : whether the entries of x and labels are looked at; their shapes always are.
     threads : int, repetitions trained at a time; None takes Numba's number of threads. Products of matrices run on one thread each.
     With a model on a device all repetitions are trained at a time; x, labels and order are all there or all on the host, as in
-    `mach.train`, the state of `embed` is Slots, gates are None, products are CuPy's, and results are equal to a tolerance only.
+    `mach.train`, the state of `embed` is Slots, gates and clip are None, products are CuPy's, and results are equal to a tolerance only.
     Returns the mean loss of a row: with logistic loss summed over the buckets, in both cases averaged over the repetitions.
     Raises ValueError if the numbers of rows, features or labels do not fit, or the state is not of this model and optimizer.
-    Source: Medini et al. 2019, algorithm 1; several labels of a row in one bucket count once. Dropout: Srivastava et al. 2014."""
+    Source: Medini et al. 2019, algorithm 1; several labels of a row in one bucket count once. Dropout: Srivastava et al. 2014.
+    Clipping: Pascanu, Mikolov & Bengio 2013, algorithm 1."""
     x, labels, order = mach.check_pass(model, x, labels, order, check)
     batch = min(_check.integer(batch, "batch", 1), max(1, order.size))
     threads = _threads.available() if threads is None else _check.integer(threads, "threads", 1)
@@ -124,10 +149,14 @@ def train(model, opt, state, x, labels, order, *, batch=256, last_lr=None, rates
     for name, bias in () if gates is None else (("first", model.embed_bias), ("second", model.hidden_bias)):
         if getattr(gates, name).shape != bias.shape:
             raise ValueError(f"gates.{name} must have shape {bias.shape}, not {getattr(gates, name).shape}")
+    if gates is not None and model.norm == LAYER:
+        raise ValueError("gates must be None with layer norm, in which closed units would still have their share")
+    clip = None if clip is None else _check.real(clip, "clip", 0, open_low=True)
     there = _place.on_device(model.embed)
     if there:
-        room = _room(model, state, batch, gates)
+        room = _room(model, state, batch, gates, clip)
     dropout, seed = _check.real(dropout, "dropout", 0, 1, open_high=True), _check.seed(seed)
+    own_step = None if isinstance(state.embed, optim.Slots) else sketchoptim.own_step
     losses, done = [], 0
     for rows, targets in mach.feed(model, x, labels, order, batch):
         size = rows.indptr.size - 1
@@ -137,11 +166,14 @@ def train(model, opt, state, x, labels, order, *, batch=256, last_lr=None, rates
         done += size
         shared = None if model.feature_seeds.size else _batches.group(rows, batch)
         coins = _coins(model, dropout, seed, before, steps) if dropout else None
-        tasks = ((model, state, opt.rule, hypers, seen, shared or _batches.group(seen, batch), targets, batch, r, coins, gates)
+        shares = _shares(model, size, batch)
+        more = () if there else (gates, mach.most_targets(model.lookup, targets, batch), clip, own_step)
+        tasks = ((model, state, opt.rule, hypers, seen, shared or _batches.group(seen, batch), targets, batch, r, coins, shares, *more)
                  for r, seen in (_together(model, rows) if there else _each(model, rows)))
-        losses += [_nets.train(room, *task[:-1]) for task in tasks] if there else _threads.each(threads, _train_repetition, tasks)
+        losses += [_nets.train(room, *task) for task in tasks] if there else _threads.each(threads, _net.train, tasks)
         for one in state:
             one.steps[0] += steps
+        model.steps[:] += np.count_nonzero(shares)
     return (_nets.added(losses) if there else sum(losses)) / (model.lookup.reps * max(1, order.size))
 
 
@@ -160,7 +192,7 @@ def bucket_scores(model, x, *, check=True):
         return out
     out = np.empty((model.lookup.reps, n, model.lookup.buckets), np.float32)  # (reps, n, buckets)
     tasks = ((model, rows, r, start, out[r, start:start + BLOCK]) for r, rows in _each(model, x) for start in range(0, n, BLOCK))
-    _threads.each(_threads.available(), _score_block, tasks)
+    _threads.each(_threads.available(), _net.score, tasks)
     return out
 
 
@@ -172,89 +204,13 @@ def top_k(model, x, k, *, how="logit", top=None, least=2, memory=None):
     return mach.decode_blocks(model, mach.check_features(model, x), bucket_scores, k, how=how, top=top, least=least, memory=memory)
 
 
-def _train_repetition(model, state, rule, hypers, rows, groups, targets, batch, r, coins, gates):
-    """Train net r on prepared rows, batch after batch; returns the sum of the losses. Calls serial kernels only."""
-    lookup, n = model.lookup, rows.indptr.size - 1
-    distinct, *columns = groups
-    layers, moments = _layers(model, r), _moments(model, state, r)
-    size = min(batch, n)
-    outputs = [np.empty((size, biases.size), np.float32) for _, biases in layers]  # values of each layer; scores, then slopes, of the last
-    backs = [np.empty_like(hidden) for hidden in outputs[:-1]]  # slopes of the hidden layers
-    activated = [_slopes(model, hidden) for hidden in outputs[:-1]]
-    used = layers if gates is None else [layers[0], *((np.empty_like(weights), biases) for weights, biases in layers[1:])]
-    gradients = [np.empty_like(weights) for weights, _ in layers[1:]]
-    sums = [np.empty_like(biases) for _, biases in layers]
-    most = mach.most_targets(lookup, targets, batch)
-    work = (np.zeros(lookup.buckets, np.bool_), np.empty(most, np.int64), np.empty(size + 1, np.int64), sums[-1], np.empty_like(sums[-1]))
-    loss = 0.0
-    with np.errstate(over="ignore", invalid="ignore"):  # a run that diverges shows in the loss
-        for t in range(distinct.size):
-            first, hyper = t * batch, hypers[t]
-            values = [output[:n - first] for output in outputs]
-            within = [own[:n - first] for own in activated]
-            drops = None if coins is None else [(key, *coins[1:]) for key in coins[0][r, t]]
-            for own, (weights, _), (opened, _) in () if gates is None else zip(gates, layers[1:], used[1:]):
-                _kernels.open_units(own[r], weights, opened)
-            slopes = _forward(model.activation, used, rows, first, values, within, drops)
-            loss += _kernels.loss_slopes(slopes, np.float32(1.0 / slopes.shape[0]), model.loss == 1, targets.indptr, targets.indices,
-                                         first, r, lookup.seeds, lookup.table, lookup.buckets, *work)
-            for i in range(len(layers) - 1, 0, -1):
-                below, (weights, biases), (weight_slots, bias_slots) = values[i - 1], layers[i], moments[i]
-                back, gradient = backs[i - 1][:n - first], gradients[i - 1]
-                np.matmul(below.T, slopes, out=gradient)
-                np.matmul(slopes, used[i][0].T, out=back)
-                if gates is not None:
-                    _kernels.learn_gates(gates[i - 1][r], np.float32(gates.rate), gates.prices[i - 1], weights, gradient)
-                _kernels.descend_weights(rule, hyper, gradient.reshape(-1), weights.reshape(-1), *weight_slots)
-                _kernels.descend_bias(rule, hyper, slopes, sums[i], biases, *bias_slots)
-                if drops:
-                    _kernels.drop(*drops[i - 1], back)
-                _kernels.block(below, within[i - 1], back)
-                slopes = back
-            (embed, biases), (embed_slots, bias_slots) = layers[0], moments[0]
-            _kernels.descend_bias(rule, hyper, slopes, sums[0], biases, *bias_slots)
-            if embed_slots is not None:
-                _kernels.descend_rows(rule, hyper, slopes, *columns, rows.indptr[first], distinct[t], sums[0], embed, *embed_slots)
-                continue
-            features = columns[0][rows.indptr[first]:rows.indptr[first] + distinct[t]]
-            ascending = np.argsort(features)
-            grads = np.empty((distinct[t], embed.shape[1]), np.float32)
-            _kernels.row_gradients(slopes, *columns[1:], rows.indptr[first], ascending, grads)
-            sketchoptim.own_step(rule, hyper, int(state.embed.steps[0]) + t + 1, state.embed, features[ascending].astype(np.int64), grads,
-                                 embed, r)
-    return float(loss)
-
-
-def _score_block(model, rows, r, start, out):
-    """Scores of rows start, start + 1, ... in repetition r."""
-    layers = _layers(model, r)
-    values = [np.empty((out.shape[0], biases.size), np.float32) for _, biases in layers[:-1]]
-    unused = [np.empty((out.shape[0], 0), np.float32)] * len(values)
-    with np.errstate(over="ignore", invalid="ignore"):
-        _forward(model.activation, layers, rows, start, [*values, out], unused)
-
-
-def _forward(activation, layers, rows, first, values, slopes, drops=None):
-    """Fill `values` with the outputs of all layers for rows first, first + 1, ..., and `slopes` with those of the activations.
-
-    drops : None, or for each hidden layer what `drop` wants.  Returns the values of the last layer."""
-    for i, (weights, biases) in enumerate(layers):
-        if i == 0:
-            _kernels.embed_rows(activation, weights, biases, *rows[:3], first, values[0], slopes[0])
-        else:
-            np.matmul(values[i - 1], weights, out=values[i])
-            if i + 1 == len(layers):
-                _kernels.add_bias(biases, values[i])
-                break
-            _kernels.add_bias_activate(activation, biases, values[i], slopes[i])
-        if drops:
-            _kernels.drop(*drops[i], values[i])
-    return values[-1]
-
-
-def _slopes(model, hidden):
-    """Room for the slopes of a hidden layer's activation; of a ReLU they follow from its values."""
-    return np.empty((hidden.shape[0], 0 if model.activation == RELU else hidden.shape[1]), np.float32)
+def _shares(model, size, batch):
+    """How far each batch of `size` rows moves the averages of batch norm, float32 (steps,): as in `dense.see`, one row not at all."""
+    counts = np.minimum(batch, size - np.arange(0, size, batch))
+    if model.norm != BATCH:
+        return np.zeros(counts.size, np.float32)
+    seen = int(model.steps[0]) + np.cumsum(counts > 1)
+    return np.where(counts > 1, np.maximum(1.0 - KEEP, 1.0 / np.maximum(seen, 1)), 0.0).astype(np.float32)
 
 
 def _coins(model, dropout, seed, before, steps):
@@ -262,29 +218,6 @@ def _coins(model, dropout, seed, before, steps):
     own = hashing.seeds(2 * model.lookup.reps, seed).reshape(-1, 1, 2)
     keys = hashing.mix(own ^ np.arange(before, before + steps, dtype=np.uint64)[:, None])
     return keys, np.uint64(round((1.0 - dropout) * 2**32)), np.float32(1.0 / (1.0 - dropout))
-
-
-def _layers(model, r):
-    """(weights, biases) of every layer of net r."""
-    return [(getattr(model, weights)[r], getattr(model, biases)[r]) for weights, biases in _names(model)]
-
-
-def _moments(model, state, r):
-    """For every layer of net r the moments (m, v) of its weights, flat but for the table (None if not arrays), and of its biases."""
-    out = []
-    for weights, biases in _names(model):
-        first, second = getattr(state, weights), getattr(state, biases)
-        dense = None
-        if isinstance(first, optim.Slots):
-            dense = [moment[r] if weights == "embed" else moment[r].reshape(-1) for moment in first[:2]]
-        out.append((dense, (second.m[r], second.v[r])))
-    return out
-
-
-def _names(model):
-    """Fields of the weights and biases of every layer."""
-    second = [("hidden", "hidden_bias")] if model.hidden.shape[2] else []
-    return [("embed", "embed_bias"), *second, ("weights", "biases")]
 
 
 def _each(model, x):
@@ -304,8 +237,10 @@ def _together(model, x):
     return [((0, model.lookup.reps), x)]
 
 
-def _room(model, state, batch, gates):
+def _room(model, state, batch, gates, clip):
     """Work space of a pass on a device, of which it is first seen whether it fits."""
+    if clip is not None:
+        raise TypeError("clip must be None on a device, where steps do not wait for the length of a gradient")
     if gates is not None or not isinstance(state.embed, optim.Slots):
         raise TypeError("gates must be None and state.embed optim.Slots on a device, not "
                         f"{type(gates).__name__} and {type(state.embed).__name__}")
@@ -318,6 +253,15 @@ def _validate(model):
     second, buckets = model.hidden.shape[2], model.lookup.buckets
     wanted = {"embed_bias": (reps, first), "hidden": (reps, first, second), "hidden_bias": (reps, second),
               "weights": (reps, second or first, buckets), "biases": (reps, buckets)}
+    if model.norm not in range(len(NORMS)):
+        raise ValueError(f"norm must be 0, 1 or 2, not {model.norm}")
+    if model.norm != NONE:
+        wanted |= {"embed_gain": (reps, first), "hidden_gain": (reps, second)}
+    if model.norm == BATCH:
+        wanted |= {"embed_stats": (reps, 2, first), "hidden_stats": (reps, 2, second), "steps": (1,)}
+    for name in ("embed_gain", "hidden_gain", "embed_stats", "hidden_stats", "steps"):
+        if name not in wanted and getattr(model, name).size:
+            raise ValueError(f"{name} must be empty with the norm {NORMS[model.norm]!r}, not of shape {getattr(model, name).shape}")
     if reps != model.lookup.reps:
         raise ValueError(f"embed must hold the {model.lookup.reps} repetitions of the lookup, not {reps}")
     for name, shape in wanted.items():
@@ -335,6 +279,7 @@ def _validate(model):
 
 modelfile.register(Shallow, _validate, embed=(np.float32, 3), embed_bias=(np.float32, 2), hidden=(np.float32, 3),
                    hidden_bias=(np.float32, 2), weights=(np.float32, 3), biases=(np.float32, 2), lookup=Lookup,
-                   feature_seeds=(np.uint64, 1), n_features=int, loss=int, activation=int)
+                   feature_seeds=(np.uint64, 1), n_features=int, loss=int, activation=int, norm=int, embed_gain=(np.float32, 2),
+                   hidden_gain=(np.float32, 2), embed_stats=(np.float32, 3), hidden_stats=(np.float32, 3), steps=(np.int64, 1))
 modelfile.register(ShallowSlots, **{**dict.fromkeys(ShallowSlots._fields, optim.Slots),
                                     "embed": (optim.Slots, sketchoptim.SketchedSlots, sketchoptim.RankOneSlots)})

@@ -29,11 +29,13 @@ SCALARS = ["hashing", "families", "sketch", "files", "loss", "optim", "crosses",
 HELPERS = {"_jit": set(), "_check": {"_place"}, "_disk": set(), "_threads": set(), "_memory": set(),
            "_strings": {"_check", "_place", "_cpu.hashing"},
            "_batches": {"_place", "_cpu.batches", "_cpu.sparse"}, "_chances": set(), "_sketches": {"_check", "_place", "_cpu.sketch"},
-           "_nets": {"_place", "_cpu.mach", "_cpu.shallow"},
+           "_net": {"_cpu.mach", "_cpu.optim", "_cpu.shallow", "_scalar.dense"},
+           "_units": {"_memory"}, "_nets": {"_net", "_place", "_cpu.mach", "_cpu.shallow", "_scalar.dense"},
            "_there": {"_check", "_place", "_cpu.decode", "_cpu.embed", "_cpu.optim", "_cpu.rerank", "_cpu.sparse"},
            "_place": set()}  # by name, when an array on a device is seen: nothing of CUDA is imported before
 # Loops and scalars that a public module uses besides those of its own name.
-BORROWED = {"count": {"_cpu.hashing"}, "decode": {"_cpu.lookup"}, "partition": {"_cpu.decode"}, "shallow": {"_cpu.mach", "_scalar.dense"},
+BORROWED = {"count": {"_cpu.hashing"}, "decode": {"_cpu.lookup"}, "partition": {"_cpu.decode"}, "shallow": {"_scalar.dense"},
+            "dense": {"_scalar.dense"}, "growth": {"_scalar.dense"},
             "optim": {"_scalar.optim"}, "rowsketch": {"_cpu.sketch"}, "rerank": {"_cpu.packed"}}
 # Packages beyond NumPy and the standard library: at the top of which files, and inside functions of which.
 AT_TOP = {"numba": {"_jit", "_threads", "_cuda._target"}, "sklearn": {"estimators"}}

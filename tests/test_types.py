@@ -80,6 +80,8 @@ RETURNS = {
         "relu": ((F32,), types.float32),
         "tanh": ((F32,), types.UniTuple(types.float32, 2)),
         "mish": ((F32,), types.UniTuple(types.float32, 2)),
+        "inverse_deviation": ((F32,), types.float32),
+        "norm_slope": ((F32, F32, F32, F32, F32), types.float32),
         "kept": ((U64, U64, U64), types.boolean),
     },
     "embed": {

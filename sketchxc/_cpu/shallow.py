@@ -5,15 +5,15 @@ None of them is a parallel region, because several Python threads run them at th
 import numpy as np
 
 from .._jit import serial, serial_fast, serial_vector
-from .._scalar.dense import MISH, TANH, kept, mish, relu, tanh
+from .._scalar.dense import MISH, RELU, TANH, inverse_deviation, kept, mish, norm_slope, relu, tanh
 from .._scalar.loss import sigmoid
-from .mach import collect_targets, column_sums, combine, logistic_slopes, project, softmax_slopes, subtract_targets
-from .optim import descend, descend_weights
+from .mach import collect_targets, combine, logistic_slopes, project, softmax_slopes, subtract_targets
+from .optim import descend_weights
 
 
 @serial_vector
 def activate(kind, row, slope):
-    """row[j] becomes its activation, and slope[j] the derivative; `slope` is empty for ReLU and where nobody asks for it."""
+    """row[j] becomes its activation, and slope[j] the derivative; `slope` is empty for ReLU and LINEAR, and where nobody asks for it."""
     if kind == TANH:
         for j in range(slope.size):
             slope[j] = tanh(row[j])[1]
@@ -24,7 +24,7 @@ def activate(kind, row, slope):
             slope[j] = mish(row[j])[1]
         for j in range(row.size):
             row[j] = mish(row[j])[0]
-    else:
+    elif kind == RELU:
         for j in range(row.size):
             row[j] = relu(row[j])
 
@@ -58,6 +58,119 @@ def add_bias_activate(kind, bias, rows, slopes):
         for j in range(row.size):
             row[j] += bias[j]
         activate(kind, row, slopes[i])
+
+
+@serial_fast
+def norm_rows(rows, scales):
+    """Layer norm in place: rows less their mean, over their standard deviation; scales[i] becomes one over that of row i."""
+    for i in range(rows.shape[0]):
+        row = rows[i]
+        share = np.float32(1.0) / np.float32(row.size)
+        total = np.float32(0.0)
+        for j in range(row.size):
+            total += row[j]
+        mean = total * share
+        total = np.float32(0.0)
+        for j in range(row.size):
+            row[j] -= mean
+            total += row[j] * row[j]
+        scale = inverse_deviation(total * share)
+        for j in range(row.size):
+            row[j] *= scale
+        scales[i] = scale
+
+
+@serial_vector
+def norm_columns(rows, share, stats, scales):
+    """Batch norm in training, in place: columns less their mean, over their standard deviation; scales[j] becomes one over that of
+    column j.
+
+    stats : moving means and variances (2, units), which move by `share` towards those of the batch."""
+    one, mean = np.float32(1.0), np.zeros(scales.size, np.float32)
+    part = one / np.float32(rows.shape[0])
+    for i in range(rows.shape[0]):
+        row = rows[i]
+        for j in range(mean.size):
+            mean[j] += row[j]
+    for j in range(mean.size):
+        mean[j] *= part
+    scales[:] = np.float32(0.0)
+    for i in range(rows.shape[0]):
+        row = rows[i]
+        for j in range(mean.size):
+            row[j] -= mean[j]
+            scales[j] += row[j] * row[j]
+    for j in range(mean.size):
+        variance = scales[j] * part
+        stats[0, j] += share * (mean[j] - stats[0, j])
+        stats[1, j] += share * (variance - stats[1, j])
+        scales[j] = inverse_deviation(variance)
+    for i in range(rows.shape[0]):
+        row = rows[i]
+        for j in range(mean.size):
+            row[j] *= scales[j]
+
+
+@serial_vector
+def norm_by(stats, rows):
+    """Batch norm in scoring, in place, by the moving means and variances (2, units)."""
+    mean, scales = stats[0], np.empty(rows.shape[1], np.float32)
+    for j in range(scales.size):
+        scales[j] = inverse_deviation(stats[1, j])
+    for i in range(rows.shape[0]):
+        row = rows[i]
+        for j in range(scales.size):
+            row[j] = (row[j] - mean[j]) * scales[j]
+
+
+@serial_vector
+def scale_activate(kind, gain, bias, normed, out, slopes):
+    """out[i] = activation of gain * normed[i] + bias; slopes as in `activate`."""
+    for i in range(out.shape[0]):
+        row, own = out[i], normed[i]
+        for j in range(row.size):
+            row[j] = own[j] * gain[j] + bias[j]
+        activate(kind, row, slopes[i])
+
+
+@serial_vector
+def norm_sums(slopes, normed, by_bias, by_gain):
+    """Gradients of biases and gains: sums over the batch of the slopes, and of their products with the normed sums."""
+    by_bias[:] = np.float32(0.0)
+    by_gain[:] = np.float32(0.0)
+    for i in range(slopes.shape[0]):
+        row, own = slopes[i], normed[i]
+        for j in range(row.size):
+            by_bias[j] += row[j]
+            by_gain[j] += row[j] * own[j]
+
+
+@serial_fast
+def norm_rows_back(slopes, gain, scales, normed):
+    """normed[i] becomes the slopes of the sums before layer norm, `slopes` being those behind the gain."""
+    for i in range(slopes.shape[0]):
+        row, own = slopes[i], normed[i]
+        share = np.float32(1.0) / np.float32(row.size)
+        mean, product = np.float32(0.0), np.float32(0.0)
+        for j in range(row.size):
+            mean += row[j] * gain[j]
+            product += row[j] * gain[j] * own[j]
+        mean *= share
+        product *= share
+        for j in range(row.size):
+            own[j] = norm_slope(scales[i], row[j] * gain[j], mean, own[j], product)
+
+
+@serial_vector
+def norm_columns_back(slopes, gain, scales, by_bias, by_gain, normed):
+    """normed[i] becomes the slopes of the sums before batch norm, `slopes` being those behind the gain.
+
+    by_bias, by_gain : as `norm_sums` makes them."""
+    share = np.float32(1.0) / np.float32(slopes.shape[0])
+    for i in range(slopes.shape[0]):
+        row, own = slopes[i], normed[i]
+        for j in range(row.size):
+            own[j] = norm_slope(scales[j] * gain[j], row[j], by_bias[j] * share, own[j], by_gain[j] * share)
 
 
 @serial_vector
@@ -130,13 +243,6 @@ def loss_slopes(scores, scale, softmax, labels_ptr, labels, first, r, seeds, tab
 
 
 @serial_vector
-def descend_bias(rule, hyper, slopes, gradient, bias, m, v):
-    """One step of the rule on a layer's biases; `gradient` is work space."""
-    column_sums(slopes, slopes.shape[0], gradient)
-    descend(rule, hyper, gradient, bias, m, v)
-
-
-@serial_vector
 def descend_rows(rule, hyper, slopes, features, ends, members, values, begin, distinct, gradient, embed, m, v):
     """One step of the rule on the table rows of a batch, each with the sum of its gradients; `gradient` is work space.
 
@@ -154,3 +260,20 @@ def row_gradients(slopes, ends, members, values, begin, order, grads):
     for i in range(order.size):
         q = begin + order[i]
         combine(slopes, members, values, ends[q - 1] if order[i] else begin, ends[q], grads[i])
+
+
+@serial_vector
+def descend_given(rule, hyper, rows, grads, embed, m, v):
+    """One step of the rule on the given table rows, with the gradients of `row_gradients`."""
+    for i in range(rows.size):
+        f = rows[i]
+        descend_weights(rule, hyper, grads[i], embed[f], m[f], v[f])
+
+
+@serial_fast
+def squares(values):
+    """Sum of the squares, in float64."""
+    total = 0.0
+    for i in range(values.size):
+        total += np.float64(values[i]) * np.float64(values[i])
+    return total

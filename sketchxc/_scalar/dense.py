@@ -1,11 +1,16 @@
-"""Activations of one hidden unit in float32, each with its slope, and the coin of dropout, that every target computes alike."""
+"""Activations of one hidden unit in float32, each with its slope, what norms share, and the coin of dropout, that every target computes
+alike."""
+import math
+
 import numpy as np
 
 from .._jit import scalar
 from .hashing import mix64
 from .loss import exp32
 
-RELU, TANH, MISH = 0, 1, 2
+RELU, TANH, MISH, LINEAR = 0, 1, 2, 3
+NONE, LAYER, BATCH = 0, 1, 2  # norms
+EPS = 1e-5  # added to variances
 
 
 @scalar
@@ -41,6 +46,19 @@ def mish(z):
     t = over / (over + rest)
     sigma = one / (one + u) if right else u / (one + u)
     return z * t, t + z * (one + t) * (rest / (over + rest)) * sigma
+
+
+@scalar
+def inverse_deviation(variance):
+    """One over the standard deviation, by which layer and batch norm multiply."""
+    return np.float32(1.0) / math.sqrt(variance + np.float32(EPS))
+
+
+@scalar
+def norm_slope(scale, slope, mean, normed, product):
+    """Slope of a number before the norm from that of the normed number, of all of which `mean` is the mean, and `product` the mean of the
+    products of slopes and normed numbers; `scale` is one over the deviation."""
+    return scale * (slope - mean - normed * product)
 
 
 @scalar
