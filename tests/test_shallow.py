@@ -13,6 +13,7 @@ from test_optim import OPTIMIZERS
 from sketchxc import _batches, decode, lookup, mach, modelfile, optim, shallow, sparse
 
 HIDDEN = pytest.mark.parametrize("hidden", [(6,), (19, 5)])
+PARTS = (*shallow.ShallowSlots._fields, "embed_stats", "hidden_stats")  # arrays with a part for each net
 WIDTHS = pytest.mark.parametrize("width", [None, 4])
 
 
@@ -39,7 +40,7 @@ def flat(net):
 
 
 def copied(model):
-    return model._replace(**{name: getattr(model, name).copy() for name in shallow.ShallowSlots._fields})
+    return model._replace(**{name: getattr(model, name).copy() for name in (*PARTS, "steps")})
 
 
 def trained(model, opt, x, y, order, **more):
@@ -50,13 +51,13 @@ def trained(model, opt, x, y, order, **more):
 
 
 def arrays(model, state=None):
-    return [*model[:6], *([] if state is None else [a for own in state for a in own])]
+    return [*(getattr(model, name) for name in (*PARTS, "steps")), *([] if state is None else [a for own in state for a in own])]
 
 
 def alone(model, r):
     """Repetition r as a model of its own."""
     own = model.lookup
-    cut = {name: getattr(model, name)[r:r + 1].copy() for name in shallow.ShallowSlots._fields}
+    cut = {name: getattr(model, name)[r:r + 1].copy() for name in PARTS} | {"steps": model.steps.copy()}
     one = own._replace(seeds=own.seeds[r:r + 1], table=own.table[r:r + 1])
     return model._replace(**cut, lookup=one, feature_seeds=model.feature_seeds[r:r + 1])
 
