@@ -183,8 +183,8 @@ def clip_norm(grads, limit):
 
     grads : array of floats (the rows of a batch), or list of such arrays (of all tables of a model).  limit : float.
     Returns (array or list of arrays, length before, as float); arrays of a shorter length come back as they are.
-    It is for loops of one's own, between `embed.bag_grads` or `dense.affine_grads` and `step`: the trainers of `mach` and `shallow` use
-    the gradient of a row as soon as they have it, before the common length is known, and therefore do not clip.
+    It is for loops of one's own, between `embed.bag_grads` or `dense.affine_grads` and `step`; `shallow.train` has `clip`. The trainer of
+    `mach` uses the gradient of a row as soon as it has it, before the common length is known, and therefore does not clip.
     Raises ValueError if the length is NaN or infinite.
     Source: Pascanu, Mikolov & Bengio 2013, algorithm 1.
     Example:
