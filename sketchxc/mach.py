@@ -70,6 +70,7 @@ def train(model, opt, state, x, labels, order, *, batch=64, last_lr=None, rates=
     check : whether the entries of x and labels are looked at; their shapes always are.
     With a model on a device x, labels and order may all be there, where batches are made ready then, or all on the host, from where
     they are copied while other batches train; results are equal. Hashed columns are made ready on the host alone.
+    Gradients are not clipped: that of a feature is used at once, before the common length is known (`shallow.train` can clip).
     Returns the mean loss of a row: with logistic loss summed over the buckets, in both cases averaged over the repetitions.
     Raises ValueError if the numbers of rows, features or labels do not fit, or the state is not of this model and optimizer, TypeError
     if some of x, labels and order are on a device and others, or the model, are not.
