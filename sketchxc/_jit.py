@@ -33,6 +33,11 @@ def serial(function):
     return _decorate(function)
 
 
+def inlined(function):
+    """Compile a part of a `serial_vector` loop that becomes part of its caller's code, so that lanes stay in registers."""
+    return _decorate(function, fastmath=VECTOR, forceinline=True)
+
+
 def serial_held(function):
     """Compile a `serial` loop that calls Python's C functions, and therefore keeps the interpreter's lock."""
     return _decorate(function, nogil=False)

@@ -10,11 +10,11 @@ import numpy as np
 
 from . import _check, _memory, _place, hashing, modelfile, optim
 from ._cpu import sketchoptim as _kernels
-from ._threads import one_if
+from ._threads import available, one_if
 
 KINDS = ("same", "cell", "batch")
 _FEW = 1 << 15  # floats below which one thread is faster than two
-_COLUMNS = 128  # that a thread takes at a time, if there are as many
+_LANES = 16  # columns, a cache line of them, that a thread has at least
 
 
 class SketchedSlots(NamedTuple):
@@ -150,7 +150,8 @@ def step(opt, state, table, rows, grads, *, lr=None):
         kernels.rank_one(opt.rule, hyper, rows, grads, table, *state[:3])
     else:
         with one_if(grads.size < _FEW):
-            kernels.step(opt.rule, hyper, state.kind, rows, grads, max(1, grads.shape[1] // _COLUMNS), table, *_moments(state))
+            blocks = max(1, min(available(), table.shape[1] // _LANES))  # bits do not depend on them: columns have nothing in common
+            kernels.step(opt.rule, hyper, state.kind, rows, grads, blocks, table, *_moments(state))
         _clean(state, state.v, number)
     state.steps[0] = number
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from naive import optim as naive
 
 from sketchxc import modelfile, optim
-from sketchxc._scalar.optim import delta
+from sketchxc._scalar.optim import stepped
 
 OPTIMIZERS = {"sgd": optim.sgd(0.3), "momentum": optim.momentum(0.2, b1=0.8), "adagrad": optim.adagrad(0.1, eps=1e-3),
               "adam": optim.adam(0.05, b1=0.85, b2=0.95, eps=1e-3)}
@@ -15,12 +15,12 @@ SLOPES = st.lists(st.floats(-8, 8, width=32), min_size=1, max_size=8)
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 @given(SLOPES)
-def test_increments_add_up_to_the_formulas(name, slopes):
+def test_steps_are_those_of_the_formulas(name, slopes):
     opt = OPTIMIZERS[name]
     hypers = optim.hyper(opt, 1, len(slopes))
     own, wanted = [np.float32(0.5), np.float32(0.0), np.float32(0.0)], (0.5, 0.0, 0.0)
     for t, g in enumerate(slopes):
-        own = [np.float32(a + b) for a, b in zip(own, delta(opt.rule, hypers[t], np.float32(g), own[1], own[2]))]
+        own = [np.float32(a) for a in stepped(opt.rule, hypers[t], np.float32(g), *own)]
         wanted = naive.step(name, opt[1:], t + 1, *wanted[:1], g, *wanted[1:])
         np.testing.assert_allclose(own, wanted, rtol=1e-5, atol=2e-6)
 

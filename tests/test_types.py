@@ -73,7 +73,7 @@ RETURNS = {
     "optim": {
         "moments": ((I64, HYPER, F32, F32, F32), types.UniTuple(types.float32, 2)),
         "move": ((I64, HYPER, F32, F32, F32), types.float32),
-        "delta": ((I64, HYPER, F32, F32, F32), types.UniTuple(types.float32, 3)),
+        "stepped": ((I64, HYPER, F32, F32, F32, F32), types.UniTuple(types.float32, 3)),
         "softened": ((F32, F32), types.float32),
     },
     "dense": {

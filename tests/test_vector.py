@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sketchxc._cpu import vector
-from sketchxc._cpu.vector import add, any_above, fill, fma, load, smaller, span, store, times, total, where_below, where_same
+from sketchxc._cpu.vector import (
+    any_above, fill, fma, load, load_some, smaller, span, store, store_some, total, where_below, where_same,
+)
 
 NUMBERS = st.integers(0, 2**32).map(lambda seed: np.random.default_rng(seed).normal(0, 10, (3, 16)).astype(np.float32))
 
@@ -30,18 +32,28 @@ def fused(a, b, c, out):
 
 
 @numba.njit
-def added(a, b, out):
-    store(out, 0, add(load(a, 0), load(b, 0)))
-
-
-@numba.njit
 def least(a, b, out):
     store(out, 0, smaller(load(a, 0), load(b, 0)))
 
 
 @numba.njit
-def multiplied(a, b, out):
-    store(out, 0, times(load(a, 0), load(b, 0)))
+def reckoned(a, b, number, out):
+    """Sum, difference, product, quotient and root, of lanes and of lanes with a number."""
+    x, y = load(a, 0), load(b, 0)
+    for i, value in enumerate((x + y, x - y, x * y, x / y, np.sqrt(x), number + x, x - number, number * x, number / x)):
+        store(out, 16 * i, value)
+
+
+@numba.njit
+def either(a, number, lanes):
+    """Lanes or a number, which becomes lanes."""
+    value = load(a, 0) if lanes else number
+    store(a, 0, value + value)
+
+
+@numba.njit
+def copied_some(source, at, target, to, count):
+    store_some(target, to, count, load_some(source, at, count) + np.float32(1.0))
 
 
 @numba.njit
@@ -88,6 +100,25 @@ def test_load_and_store_touch_sixteen_numbers_anywhere(dtype, at, to):
     assert (target == wanted).all()
 
 
+@given(st.integers(0, 24), st.integers(0, 24), st.integers(1, 20))
+def test_some_numbers_and_no_others(at, to, count):
+    source, target = np.arange(40, dtype=np.float32), np.full(44, 99, np.float32)
+    copied_some(source, at, target, to, count)
+    wanted = np.full(44, 99, np.float32)
+    wanted[to:to + min(count, 16)] = source[at:at + min(count, 16)] + 1
+    assert (target == wanted).all()
+
+
+@pytest.mark.compiled
+@pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="nothing is compiled")
+def test_numbers_become_lanes_where_paths_meet():
+    row = np.arange(16, dtype=np.float32)
+    either(row, np.float32(3), True)
+    assert row.tolist() == [2.0 * i for i in range(16)]
+    either(row, np.float32(3), False)
+    assert (row == 6).all()
+
+
 def test_a_loaded_value_is_a_copy():
     @numba.njit
     def swapped(row):
@@ -102,10 +133,13 @@ def test_a_loaded_value_is_a_copy():
 @given(NUMBERS)
 def test_arithmetic_of_lanes(numbers):
     a, b, c = numbers
-    assert (out_of(added, a, b) == a + b).all()
     assert (out_of(least, a, b) == np.minimum(a, b)).all()
     assert (out_of(repeated, a[0]) == a[0]).all()
-    assert (out_of(multiplied, a, b) == a * b).all()
+    out = np.empty(9 * 16, np.float32)
+    with np.errstate(all="ignore"):
+        reckoned(a, b, c[0], out)
+        wanted = a + b, a - b, a * b, a / b, np.sqrt(a), c[0] + a, a - c[0], c[0] * a, c[0] / a
+    assert np.array_equal(out.reshape(9, 16), wanted, equal_nan=True)
     some = np.where(np.arange(16) % 3 == 0, a, np.where(np.arange(16) % 3 == 1, b, np.nan)).astype(np.float32)  # equal, either way, NaN
     assert (out_of(chosen_below, a, some, b, c) == np.where(a < some, b, c)).all()
     assert (out_of(chosen_same, a, some, b, c) == np.where(a == some, b, c)).all()

@@ -10,7 +10,7 @@ from numba import prange
 from .._jit import loop, loop_vector, serial, serial_vector
 from .._scalar.loss import exp32, log32, sigmoid
 from .._scalar.order import sort
-from .vector import LANES, add, any_above, load, smaller, store
+from .vector import LANES, any_above, load, smaller, store
 
 BLOCK = 128  # labels per block: the accumulators of a block stay in the first-level cache
 SUM, LEAST, MEDIAN = 0, 1, 2
@@ -80,7 +80,7 @@ def accumulate(how, scores, places, start, count, sums):
         total = load(scores, own[0] * LANES)
         if how == SUM:
             for r in range(1, own.size):
-                total = add(total, load(scores, own[r] * LANES))
+                total = total + load(scores, own[r] * LANES)
         else:
             for r in range(1, own.size):
                 total = smaller(total, load(scores, own[r] * LANES))

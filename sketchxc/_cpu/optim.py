@@ -3,7 +3,7 @@ import numpy as np
 from numba import prange
 
 from .._jit import loop_vector, serial_vector
-from .._scalar.optim import ADAGRAD, ADAM, ADAM_HAT, MOMENTUM, NESTEROV, RMSPROP, RMSPROP_CORRECTED, delta, softened
+from .._scalar.optim import ADAGRAD, ADAM, ADAM_HAT, MOMENTUM, NESTEROV, RMSPROP, RMSPROP_CORRECTED, softened, stepped
 from .vector import prefetch, span
 
 AHEAD = 1024  # numbers of a row between the request for a row and its step, but 2 to 8 rows: more crowd each other out of the first cache
@@ -17,46 +17,46 @@ def descend(rule, hyper, gradient, weights, m, v):
     own = hyper[0], hyper[1], hyper[2], hyper[3], hyper[4], hyper[5]  # numbers: a store into an array might change those of an array
     if rule == ADAGRAD:
         for j in range(gradient.size):
-            dw, _, dv = delta(ADAGRAD, own, gradient[j], zero, v[j])
-            weights[j] += dw
-            v[j] += dv
+            weights[j], _, v[j] = stepped(ADAGRAD, own, gradient[j], weights[j], zero, v[j])
     elif rule == ADAM or rule == ADAM_HAT:
         for j in range(gradient.size):
-            dw, dm, dv = delta(ADAM, own, gradient[j], m[j], v[j])
-            weights[j] += dw
-            m[j] += dm
-            v[j] += dv
+            weights[j], m[j], v[j] = stepped(ADAM, own, gradient[j], weights[j], m[j], v[j])
     elif rule == MOMENTUM:
         for j in range(gradient.size):
-            dw, dm, _ = delta(MOMENTUM, own, gradient[j], m[j], zero)
-            weights[j] += dw
-            m[j] += dm
+            weights[j], m[j], _ = stepped(MOMENTUM, own, gradient[j], weights[j], m[j], zero)
     elif rule == NESTEROV:
         for j in range(gradient.size):
-            dw, dm, _ = delta(NESTEROV, own, gradient[j], m[j], zero)
-            weights[j] += dw
-            m[j] += dm
+            weights[j], m[j], _ = stepped(NESTEROV, own, gradient[j], weights[j], m[j], zero)
     elif rule == RMSPROP or rule == RMSPROP_CORRECTED:
         for j in range(gradient.size):
-            dw, _, dv = delta(RMSPROP, own, gradient[j], zero, v[j])
-            weights[j] += dw
-            v[j] += dv
+            weights[j], _, v[j] = stepped(RMSPROP, own, gradient[j], weights[j], zero, v[j])
     else:
         for j in range(gradient.size):
             weights[j] -= own[0] * gradient[j]
 
 
 @serial_vector
-def descend_weights(rule, hyper, gradient, weights, m, v):
-    """One step of the rule on a row of weights, which first lose the share hyper[6] and afterwards the amount hyper[7]."""
-    zero = np.float32(0.0)
-    if hyper[6] != zero:
+def decay(hyper, weights):
+    """Take the share hyper[6] from a row of weights."""
+    if hyper[6] != np.float32(0.0):
         for j in range(weights.size):
             weights[j] -= hyper[6] * weights[j]
-    descend(rule, hyper, gradient, weights, m, v)
-    if hyper[7] != zero:
+
+
+@serial_vector
+def soften(hyper, weights):
+    """Move a row of weights by the amount hyper[7] towards zero."""
+    if hyper[7] != np.float32(0.0):
         for j in range(weights.size):
             weights[j] = softened(weights[j], hyper[7])
+
+
+@serial_vector
+def descend_weights(rule, hyper, gradient, weights, m, v):
+    """One step of the rule on a row of weights, with `decay` before and `soften` after it."""
+    decay(hyper, weights)
+    descend(rule, hyper, gradient, weights, m, v)
+    soften(hyper, weights)
 
 
 @loop_vector

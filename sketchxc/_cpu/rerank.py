@@ -13,7 +13,7 @@ from .._jit import loop_vector, serial, serial_vector
 from .._scalar.hashing import cell, mix64
 from .._scalar.loss import exp32
 from .._scalar.rerank import draw
-from .vector import add, fill, fma, load, store, total
+from .vector import fill, fma, load, store, total
 
 
 @serial_vector
@@ -55,7 +55,7 @@ def product(table, p, row, dim):
     while j < dim:
         a0 = fma(load(table, p + j), load(row, j), a0)
         j += 16
-    return total(add(add(a0, a1), add(a2, a3)))
+    return total((a0 + a1) + (a2 + a3))
 
 
 @serial_vector

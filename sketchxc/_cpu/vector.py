@@ -1,17 +1,23 @@
 """Sixteen float32 lanes as one value in compiled loops, so that accumulators stay in registers.
 
 LLVM turns plain loops into vector code only with the accumulator in memory, which halves the speed of sums over sparse rows; here the
-sixteen lanes are a Numba type of their own, and the code generator splits or pads them for the registers that a processor has. The fused
-multiply-add rounds once on every machine. With the JIT switched off a value is a NumPy array of 16 numbers.
+sixteen lanes are a Numba type of their own, and the code generator splits or pads them for the registers that a processor has. Lanes add,
+subtract, multiply, divide and take roots as numbers do, with a number as the other side or not, each rounded by itself; so what the scalar
+layer says of one number in arithmetic it says of lanes. The fused multiply-add rounds once on every machine. With the JIT switched off a
+value is a NumPy array of 16 numbers.
 """
+import operator
+
 import numba
 import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.core.datamodel import models
-from numba.extending import intrinsic, register_model
+from numba.core.typeconv import Conversion
+from numba.core.typing.templates import ConcreteTemplate, infer_global, signature
+from numba.extending import intrinsic, lower_builtin, lower_cast, register_model
 
-from .._jit import serial
+from .._jit import inlined, serial
 
 LANES = 16
 
@@ -22,9 +28,15 @@ class Lanes(types.Type):
     def __init__(self):
         super().__init__("lanes16")
 
+    def can_convert_from(self, typing, other):  # pragma: no cover
+        return Conversion.safe if other == types.float32 else None
+
+    def unify(self, typing, other):  # pragma: no cover
+        return self if other == types.float32 else None
+
 
 lanes = Lanes()
-_VECTOR = ir.VectorType(ir.FloatType(), LANES)
+_VECTOR, _MASK = ir.VectorType(ir.FloatType(), LANES), ir.VectorType(ir.IntType(1), LANES)
 
 
 @register_model(Lanes)
@@ -44,12 +56,52 @@ def _splat(builder, value):  # pragma: no cover
     return builder.shuffle_vector(one, ir.Constant(_VECTOR, ir.Undefined), mask)
 
 
+def _mask(builder, count):  # pragma: no cover
+    """Which lanes are among the first `count`."""
+    wide = ir.VectorType(ir.IntType(64), LANES)
+    one = builder.insert_element(ir.Constant(wide, ir.Undefined), count, ir.Constant(ir.IntType(32), 0))
+    counts = builder.shuffle_vector(one, ir.Constant(wide, ir.Undefined), ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES))
+    return builder.icmp_signed("<", ir.Constant(wide, list(range(LANES))), counts)
+
+
 def _is_row(array):  # pragma: no cover
     return isinstance(array, types.Array) and array.dtype == types.float32 and array.ndim == 1 and array.layout == "C"
 
 
 def _is_bytes(array):  # pragma: no cover
     return isinstance(array, types.Array) and array.dtype == types.int8 and array.ndim == 1 and array.layout == "C"
+
+
+@lower_cast(types.float32, Lanes)
+def _number_as_lanes(context, builder, kind, to, value):  # pragma: no cover
+    return _splat(builder, value)
+
+
+def _arithmetic(operation, instruction):
+    """Let lanes be arguments of an operator; numbers beside them become lanes."""
+    @infer_global(operation)
+    class _Typing(ConcreteTemplate):
+        cases = [signature(lanes, lanes, lanes)]
+
+    @lower_builtin(operation, Lanes, Lanes)
+    def build(context, builder, kinds, args):  # pragma: no cover
+        return getattr(builder, instruction)(*args)
+
+
+_arithmetic(operator.add, "fadd")
+_arithmetic(operator.sub, "fsub")
+_arithmetic(operator.mul, "fmul")
+_arithmetic(operator.truediv, "fdiv")
+
+
+@infer_global(np.sqrt)
+class _RootTyping(ConcreteTemplate):
+    cases = [signature(lanes, lanes)]
+
+
+@lower_builtin(np.sqrt, Lanes)
+def _root(context, builder, kinds, args):  # pragma: no cover
+    return builder.call(cgutils.get_or_insert_function(builder.module, ir.FunctionType(_VECTOR, [_VECTOR]), f"llvm.sqrt.v{LANES}f32"), args)
 
 
 @intrinsic  # pragma: no cover
@@ -84,6 +136,45 @@ def store(typing, array, index, value):
 
 
 @intrinsic  # pragma: no cover
+def _load_masked(typing, array, index, count):
+    """array[index:index + count] of a contiguous float32 array, zeros behind."""
+    def build(context, builder, signature, args):
+        pointer = _address(context, builder, signature.args[0], *args[:2])
+        kinds = [pointer.type, ir.IntType(32), _MASK, _VECTOR]
+        function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(_VECTOR, kinds), f"llvm.masked.load.v{LANES}f32.p0")
+        return builder.call(function, [pointer, ir.IntType(32)(4), _mask(builder, args[2]), ir.Constant(_VECTOR, [0.0] * LANES)])
+    return lanes(array, types.int64, types.int64), build
+
+
+@intrinsic  # pragma: no cover
+def _store_masked(typing, array, index, count, value):
+    """array[index:index + count] = the first lanes of value."""
+    def build(context, builder, signature, args):
+        pointer = _address(context, builder, signature.args[0], *args[:2])
+        kinds = [_VECTOR, pointer.type, ir.IntType(32), _MASK]
+        function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(ir.VoidType(), kinds),
+                                                  f"llvm.masked.store.v{LANES}f32.p0")
+        builder.call(function, [args[3], pointer, ir.IntType(32)(4), _mask(builder, args[2])])
+        return context.get_dummy_value()
+    return types.void(array, types.int64, types.int64, lanes), build
+
+
+@inlined
+def load_some(array, index, count):
+    """`load` of no more than `count` numbers, zeros in the other lanes."""
+    return load(array, index) if count >= LANES else _load_masked(array, index, count)
+
+
+@inlined
+def store_some(array, index, count, value):
+    """`store` of no more than `count` numbers."""
+    if count >= LANES:
+        store(array, index, value)
+    else:
+        _store_masked(array, index, count, value)
+
+
+@intrinsic  # pragma: no cover
 def span(typing, array, start, size):
     """array[start:start + size] of a contiguous array that outlives it: not counted as a reference, which costs more than a short row."""
     def build(context, builder, signature, args):
@@ -111,12 +202,6 @@ def fma(typing, a, b, c):
 
 
 @intrinsic  # pragma: no cover
-def add(typing, a, b):
-    """a + b."""
-    return lanes(lanes, lanes), lambda context, builder, signature, args: builder.fadd(*args)
-
-
-@intrinsic  # pragma: no cover
 def total(typing, a):
     """Sum of the lanes: halves onto each other, then quarters, eighths and the last two."""
     def build(context, builder, signature, args):
@@ -136,12 +221,6 @@ def smaller(typing, a, b):
     def build(context, builder, signature, args):
         return builder.select(builder.fcmp_ordered("<", *args), *args)
     return lanes(lanes, lanes), build
-
-
-@intrinsic  # pragma: no cover
-def times(typing, a, b):
-    """a * b."""
-    return lanes(lanes, lanes), lambda context, builder, signature, args: builder.fmul(*args)
 
 
 @intrinsic  # pragma: no cover
@@ -197,6 +276,12 @@ if numba.config.DISABLE_JIT:
     def store(array, index, value):  # noqa: F811
         array[index:index + LANES] = value
 
+    def _load_masked(array, index, count):  # noqa: F811
+        return np.append(array[index:index + count], np.zeros(LANES - count, np.float32))
+
+    def _store_masked(array, index, count, value):  # noqa: F811
+        array[index:index + count] = value[:count]
+
     def span(array, start, size):  # noqa: F811
         return array[start:start + size]
 
@@ -206,18 +291,12 @@ if numba.config.DISABLE_JIT:
     def fma(a, b, c):  # noqa: F811
         return (a.astype(np.float64) * b + c).astype(np.float32)
 
-    def add(a, b):  # noqa: F811
-        return a + b
-
     def total(a):  # noqa: F811
         while a.size > 1:
             a = a[:a.size // 2] + a[a.size // 2:]
         return a[0]
 
     smaller = np.minimum  # noqa: F811
-
-    def times(a, b):  # noqa: F811
-        return a * b
 
     def where_below(a, b, x, y):  # noqa: F811
         return np.where(a < b, x, y)

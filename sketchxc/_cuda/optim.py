@@ -6,7 +6,7 @@ from . import _target
 from ._target import cuda, device, kernel, on_device
 
 _device = on_device(_scalar)
-delta, softened = _device.delta, _device.softened
+softened, stepped = _device.softened, _device.stepped
 
 
 @device
@@ -16,14 +16,13 @@ def descend(rule, hyper, gradient, weights, m, v, i, j):
     zero = np.float32(0.0)
     before_m = m[i, j] if m.shape[1] > 0 else zero
     before_v = v[i, j] if v.shape[1] > 0 else zero
-    dw, dm, dv = delta(rule, hyper, gradient, before_m, before_v)
     weight = weights[i, j]
-    weight = weight - hyper[6] * weight + dw
+    weight, after_m, after_v = stepped(rule, hyper, gradient, weight - hyper[6] * weight, before_m, before_v)
     weights[i, j] = softened(weight, hyper[7]) if hyper[7] != zero else weight
     if m.shape[1] > 0:
-        m[i, j] = before_m + dm
+        m[i, j] = after_m
     if v.shape[1] > 0:
-        v[i, j] = before_v + dv
+        v[i, j] = after_v
 
 
 @device
@@ -32,12 +31,11 @@ def descend_bias(rule, hyper, gradient, weights, m, v, j):
     zero = np.float32(0.0)
     before_m = m[j] if m.size > 0 else zero
     before_v = v[j] if v.size > 0 else zero
-    dw, dm, dv = delta(rule, hyper, gradient, before_m, before_v)
-    weights[j] += dw
+    weights[j], after_m, after_v = stepped(rule, hyper, gradient, weights[j], before_m, before_v)
     if m.size > 0:
-        m[j] = before_m + dm
+        m[j] = after_m
     if v.size > 0:
-        v[j] = before_v + dv
+        v[j] = after_v
 
 
 @kernel(lambda rule, hyper, rows, grads, blocks, table, m, v: (table.shape[1], rows.size))

@@ -13,7 +13,7 @@ from .sketch import lowest, middle, read
 
 ADAGRAD = _scalar.ADAGRAD
 _device = on_device(_scalar)
-delta, move, moments, softened = _device.delta, _device.move, _device.moments, _device.softened
+move, moments, softened = _device.move, _device.moments, _device.softened
 cell, side = on_device(_sketch_scalar).cell, on_device(_sketch_scalar).side
 SAME, CELL, BATCH = 0, 1, 2  # places in `sketchoptim.KINDS`
 MOST = 1024  # threads of any block

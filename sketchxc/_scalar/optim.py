@@ -1,10 +1,9 @@
 """Update rules of one coordinate: increments of its moments, and the move of the weight that follows from the new moments.
 
 `hyper` is float32 (lr, 1 - b1, 1 - b2, eps, c1, c2, decay, limit): c1 and c2 are the bias corrections 1 / (1 - b1**t) and 1 / (1 - b2**t)
-in the form that the rule wants (see `optim.hyper`), decay and limit the share and the amount that a weight loses in the step.
+in the form that the rule wants (see `optim.hyper`), decay and limit the share and the amount that a weight loses in the step. Gradient,
+moments and weights are numbers, or lanes of them (`_cpu.vector`), which is why roots are NumPy's.
 """
-import math
-
 import numpy as np
 
 from .._jit import scalar
@@ -31,23 +30,26 @@ def moments(rule, hyper, g, m, v):
 def move(rule, hyper, g, m, v):
     """Increment of a weight for the gradient g and the moments that it has made."""
     if rule == ADAGRAD:
-        return -hyper[0] * g / (math.sqrt(v) + hyper[3])
+        return -hyper[0] * g / (np.sqrt(v) + hyper[3])
     if rule == ADAM or rule == ADAM_HAT:
-        return -hyper[0] * (m * hyper[4]) / (math.sqrt(v * hyper[5]) + hyper[3])
+        return -hyper[0] * (m * hyper[4]) / (np.sqrt(v * hyper[5]) + hyper[3])
     if rule == MOMENTUM:
         return -hyper[0] * m
     if rule == NESTEROV:
         return -hyper[0] * (g + (m - hyper[1] * m))
     if rule == RMSPROP or rule == RMSPROP_CORRECTED:
-        return -hyper[0] * g / (math.sqrt(v * hyper[5]) + hyper[3])
+        return -hyper[0] * g / (np.sqrt(v * hyper[5]) + hyper[3])
     return -hyper[0] * g
 
 
 @scalar
-def delta(rule, hyper, g, m, v):
-    """Increments (dw, dm, dv) of a weight and its two moments for the gradient g."""
+def stepped(rule, hyper, g, w, m, v):
+    """A weight and its two moments after one step with the gradient g.
+
+    All sums are here, because a loop with fused multiply-add would round some of them together with a product, and others not."""
     dm, dv = moments(rule, hyper, g, m, v)
-    return move(rule, hyper, g, m + dm, v + dv), dm, dv
+    m, v = m + dm, v + dv
+    return w + move(rule, hyper, g, m, v), m, v
 
 
 @scalar

@@ -7,7 +7,7 @@ from . import Case
 from .sparse import normal
 
 # One row on one thread: the CPU's steps of its loops.
-PARTS = {"descend", "descend_weights"}
+PARTS = {"descend", "descend_weights", "decay", "soften"}
 RULES = [optim.sgd(0.3), optim.momentum(0.2, b1=0.8), optim.momentum(0.2, b1=0.8, nesterov=True), optim.adagrad(0.1, eps=1e-3),
          optim.rmsprop(0.05, eps=1e-3), optim.rmsprop(0.05, eps=1e-3, corrected=True), optim.adam(0.05, eps=1e-3),
          optim.adam(0.05, eps=1e-3, hat=True), optim.adamw(0.05, eps=1e-3, decay=0.2, l1=0.3)]

@@ -9,7 +9,7 @@ from .optim import RULES
 from .sparse import normal
 
 # One row or one place on one thread: the CPU's steps of its loops.
-PARTS = {"read_low", "read_median", "write", "write_shared", "move_weights", "places", "ask", "crowds", "advance", "plan", "own_step",
+PARTS = {"lowest", "middle", "median", "put", "put_shared", "places", "ask", "crowds", "advance_row", "advance_one", "advance", "own_step",
          "total"}
 
 
