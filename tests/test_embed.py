@@ -73,6 +73,22 @@ def test_gradient_is_numpy_add_at():
     assert np.isclose((out * slopes).sum(), (table[rows] * sums).sum(), rtol=1e-4)  # <bag(T), G> = <T, bag_grads(G)>
 
 
+def test_slopes_of_tables_and_of_learned_weights_are_differences():
+    """Several hashed rows for each key with a weight for each (hash embeddings): exact, because bags are linear in both."""
+    rng = np.random.default_rng(1)
+    table, weights, slopes = (rng.integers(-8, 9, shape).astype(np.float32) / 4 for shape in ((5, 3), (6, 2), (4, 3)))
+    keys, indptr, seeds = rng.integers(0, 2**40, 6), [0, 2, 2, 5, 6], hashing.seeds(2, 3)
+    out, seen = embed.bag(table, keys, indptr, weights, seeds=seeds)
+    rows, sums = embed.bag_grads(seen, slopes)
+    whole = np.zeros_like(table)
+    whole[rows] = sums
+    for argument, wanted in ((table, whole), (weights, embed.weight_grads(seen, table, slopes).reshape(weights.shape))):
+        for place in np.ndindex(argument.shape):
+            argument[place] += 1
+            assert ((embed.bag(table, keys, indptr, weights, seeds=seeds)[0] - out) * slopes).sum() == wanted[place]
+            argument[place] -= 1
+
+
 def test_rows_beyond_one_pass_of_the_sort():
     size = 3000 if AS_PYTHON else 2**23 + 5
     ids = np.random.default_rng(0).integers(0, size, 500)

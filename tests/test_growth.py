@@ -184,6 +184,15 @@ def test_runs_grow_and_prune(hidden, lrs, back):
     same(arrays(plain, plain_state), arrays(once, slots))
 
 
+@HIDDEN
+def test_runs_keep_a_unit_of_every_layer(hidden):
+    model, x, y, _ = problem(8, hidden=hidden)
+    state = shallow.slots(optim.sgd(), model)
+    found, _, _, seen = growth.fit(model, optim.sgd(), state, x, rows_of(y), [np.arange(9)] * 2, [0.01, 0.5], batch=4)
+    assert [own.sum(1).tolist() for own in seen[0]] == [[1] * 3, [len(hidden) - 1] * 3]
+    assert found.embed.shape[2] == round(0.5 * hidden[0])
+
+
 # ---- gates
 
 @given(st.lists(st.tuples(st.floats(-2, 2), st.floats(-2, 2), st.floats(-2, 2)), min_size=1, max_size=5), SEEDS)
@@ -270,7 +279,15 @@ def test_a_penalty_closes_gates_and_a_budget_is_kept(tmp_path):
     (lambda m, x, y, u: growth.compact(m, u._replace(first=np.arange(18).reshape(3, 6) < 7)),
      "units.first must be bool .* as many"),
     (lambda m, x, y, u: growth.compact(m, u._replace(second=u.second & False)), "units.second must be bool .* and at least one"),
-    (lambda m, x, y, u: growth.compact_slots(shallow.slots(optim.adam(), problem(0)[0]), u), "units must be 6 a repetition, not 4"),
+    (lambda m, x, y, u: growth.compact_slots(shallow.slots(optim.adam(), problem(0)[0]), u),
+     "units must be 6 in each of 3 repetitions, not 4 in 3"),
+    (lambda m, x, y, u: growth.compact_slots(shallow.slots(optim.adam(), m), growth.Units(u.first[:2], u.second[:2])),
+     "units must be 6 in each of 3 repetitions, not 6 in 2"),
+    (lambda m, x, y, u: growth.expand_slots(shallow.slots(optim.adam(), growth.compact(m, u)), growth.best(growth.magnitudes(m), 2, 2)),
+     "units must keep 3 in each of 3 repetitions, not 2 in 3"),
+    (lambda m, x, y, u: growth.expand_slots(shallow.slots(optim.adam(), growth.compact(m, u)),
+                                            growth.Units(np.repeat(u.first, 2, axis=0), np.repeat(u.second, 2, axis=0))),
+     "units must keep 3 in each of 3 repetitions, not 3 in 6"),
     (lambda m, x, y, u: growth.expand(m, u, seed=0), "units must keep 6 and 4 units in 3 repetitions, not 3 and 2 in 3"),
     (lambda m, x, y, u: growth.expand(growth.compact(m, u), u, back=True), "fill must be the wider net for units to come back, not None"),
     (lambda m, x, y, u: growth.falling([0.5, 0.0], 1), "shares must be above 0 and at most 1, not 0.0"),

@@ -56,6 +56,15 @@ def test_gradients(name):
     check(getattr(heads, name), getattr(heads, name + "_grads"), *CASES[name])
 
 
+@pytest.mark.parametrize("norm, more", [("none", {"hidden": []}), ("layer", {"hidden": [5, 4]}), ("batch", {"compressed": 0}),
+                                        ("none", {"rank": 1, "machines": 1, "compressed": 3})])
+def test_gradients_of_wukong_layers(norm, more):
+    own = layer("mish", **more)
+    sizes = [own.net.weights[0].shape[0], *(w.shape[1] for w in own.net.weights)]
+    net = dense.mlp_init(sizes, activation="mish", norm=norm, seed=4, dtype=np.float64)
+    check(heads.wukong, heads.wukong_grads, normal(3, 4, 3), own._replace(net=net))
+
+
 @pytest.mark.parametrize("loss", [heads.log_loss, heads.squared_loss, heads.bpr_loss, heads.triplet_loss])
 @given(st.integers(0, 99))
 def test_gradients_of_losses(loss, seed):

@@ -48,6 +48,23 @@ def test_training_goes_on_from_a_file(name, tmp_path):
     assert all(np.array_equal(a, b) for a, b in zip(found.embed, state.embed))
 
 
+def test_cleaning_counts_the_batches_of_all_passes():
+    """In every repetition; one pass, and a pass for each batch."""
+    model, x, y, rng = problem(4)
+    order, shape = rng.permutation(8), model.embed.shape
+    cleaned = [sketchoptim.sketched_slots(ADAM, shape, width=3, factor=0.5, period=3) for _ in range(2)]
+    whole, state = run(copied(model), ADAM, cleaned[0], x, y, order)
+    parts, again = copied(model), shallow.slots(ADAM, model)
+    for i in range(0, 8, 2):
+        run(parts, ADAM, cleaned[1], x, y, order[i:i + 2], state=again)
+    same(arrays(whole), arrays(parts))
+    assert np.array_equal(*(own.v for own in cleaned)) and state.embed.steps[0] == 4
+    plain, once = (sketchoptim.sketched_slots(ADAM, shape, width=3, factor=0.5, period=period) for period in (0, 1))
+    for embed in (plain, once):
+        run(copied(model), ADAM, embed, x, y, order[:2])
+    assert plain.v.any() and np.array_equal(once.v, plain.v * np.float32(0.5)) and np.array_equal(once.m, plain.m)
+
+
 def test_steps_are_those_of_the_rows_with_gradients():
     """One net and one batch against the step on a table, on the gradients that plain descent shows."""
     model, x, y, _ = problem(5, reps=1)
