@@ -6,6 +6,7 @@ subtract, multiply, divide and take roots as numbers do, with a number as the ot
 layer says of one number in arithmetic it says of lanes. The fused multiply-add rounds once on every machine. With the JIT switched off a
 value is a NumPy array of 16 numbers.
 """
+import math
 import operator
 
 import numba
@@ -94,12 +95,12 @@ _arithmetic(operator.mul, "fmul")
 _arithmetic(operator.truediv, "fdiv")
 
 
-@infer_global(np.sqrt)
+@infer_global(math.sqrt)
 class _RootTyping(ConcreteTemplate):
     cases = [signature(lanes, lanes)]
 
 
-@lower_builtin(np.sqrt, Lanes)
+@lower_builtin(math.sqrt, Lanes)
 def _root(context, builder, kinds, args):  # pragma: no cover
     return builder.call(cgutils.get_or_insert_function(builder.module, ir.FunctionType(_VECTOR, [_VECTOR]), f"llvm.sqrt.v{LANES}f32"), args)
 

@@ -2,12 +2,16 @@
 
 `hyper` is float32 (lr, 1 - b1, 1 - b2, eps, c1, c2, decay, limit): c1 and c2 are the bias corrections 1 / (1 - b1**t) and 1 / (1 - b2**t)
 in the form that the rule wants (see `optim.hyper`), decay and limit the share and the amount that a weight loses in the step. Gradient,
-moments and weights are numbers, or lanes of them (`_cpu.vector`), which is why roots are NumPy's.
+moments and weights are numbers, or lanes of them (`_cpu.vector`).
 """
+import math
+
+import numba
 import numpy as np
 
 from .._jit import scalar
 
+root = np.sqrt if numba.config.DISABLE_JIT else math.sqrt  # lanes are arrays with the JIT switched off
 SGD, MOMENTUM, ADAGRAD, ADAM, NESTEROV, RMSPROP, RMSPROP_CORRECTED, ADAM_HAT = 0, 1, 2, 3, 4, 5, 6, 7
 
 
@@ -30,15 +34,15 @@ def moments(rule, hyper, g, m, v):
 def move(rule, hyper, g, m, v):
     """Increment of a weight for the gradient g and the moments that it has made."""
     if rule == ADAGRAD:
-        return -hyper[0] * g / (np.sqrt(v) + hyper[3])
+        return -hyper[0] * g / (root(v) + hyper[3])
     if rule == ADAM or rule == ADAM_HAT:
-        return -hyper[0] * (m * hyper[4]) / (np.sqrt(v * hyper[5]) + hyper[3])
+        return -hyper[0] * (m * hyper[4]) / (root(v * hyper[5]) + hyper[3])
     if rule == MOMENTUM:
         return -hyper[0] * m
     if rule == NESTEROV:
         return -hyper[0] * (g + (m - hyper[1] * m))
     if rule == RMSPROP or rule == RMSPROP_CORRECTED:
-        return -hyper[0] * g / (np.sqrt(v * hyper[5]) + hyper[3])
+        return -hyper[0] * g / (root(v * hyper[5]) + hyper[3])
     return -hyper[0] * g
 
 
