@@ -10,6 +10,7 @@ import pathlib
 
 import numba
 
+AS_PYTHON = bool(numba.config.DISABLE_JIT)  # kernels are Python functions then
 # NaN-safe relaxations only: no reassociation, so the order of every sum stays the written one and is the same for any thread count.
 VECTOR = {"contract", "arcp", "nsz", "afn"}
 _compiled = []
@@ -48,7 +49,7 @@ def c_function(name, result, *arguments):
 
     result, arguments : names of types, "uintp", "intp" or "void". With the JIT switched off Python calls it, and raises what it leaves.
     """
-    if not numba.config.DISABLE_JIT:
+    if not AS_PYTHON:
         found = [getattr(numba.types, kind) for kind in (result, *arguments)]
         return numba.types.ExternalFunction(name, found[0](*found[1:]))
     kinds = {"uintp": ctypes.c_size_t, "intp": ctypes.c_ssize_t, "void": None}
@@ -81,7 +82,7 @@ def enable_cache(folder=None):
     Numba notices an edit of the file that holds a kernel but not of a helper that the kernel calls (numba#1833), so the folder is named
     by a digest of every source file of the package and of Numba's version: a change anywhere starts a new folder.
     """
-    if numba.config.DISABLE_JIT:
+    if AS_PYTHON:
         return None
     place = os.path.join(cache_folder(folder), source_digest())
     try:

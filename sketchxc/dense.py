@@ -170,7 +170,8 @@ def softmax_loss(scores, targets):
     shifted = scores - scores.max(1, keepdims=True)
     shares = np.exp(shifted)
     mass = shares.sum(1, keepdims=True)
-    loss = (np.log(mass)[:, 0] * targets.sum(1) - (shifted * targets).sum(1)).mean()
+    wanted = np.multiply(shifted, targets, out=np.zeros_like(shifted), where=targets != 0)  # a logit may be minus infinity elsewhere
+    loss = (np.log(mass)[:, 0] * targets.sum(1) - wanted.sum(1)).mean()
     return float(loss), (shares / mass * targets.sum(1, keepdims=True) - targets) / scores.dtype.type(len(scores))
 
 

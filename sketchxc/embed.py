@@ -43,7 +43,7 @@ def init(n_rows, d, *, seed, scale=None):
 def feature_seeds(names, chunks, seed):
     """Seed of every lookup of every feature; it depends on the feature's name and the number of the lookup, not on other features.
 
-    names : list of F distinct str.  chunks : int or ints (F,), lookups of each feature, at least one.  seed : int.
+    names : list of F distinct str, or one.  chunks : int or ints (F,), lookups of each feature, at least one.  seed : int.
     Returns (uint64 (C,) seeds, int64 (C,) number of the feature of each), features in the order of `names`, lookups from 0 up.
     Source: Coleman et al. 2023 (Unified Embedding), section 3; the seeds are our own.
     Example:
@@ -51,10 +51,13 @@ def feature_seeds(names, chunks, seed):
         >>> features
         array([0, 1, 1])
     """
-    names = list(names)
+    names = [names] if isinstance(names, str) else list(names)
     if len(set(names)) != len(names) or not all(isinstance(name, str) for name in names):
         raise ValueError(f"names must be distinct str, not {names}")
-    chunks = np.broadcast_to(_check.array(np.atleast_1d(chunks), "chunks", np.int64, 1), len(names))
+    chunks = _check.array(np.atleast_1d(chunks), "chunks", np.int64, 1)
+    if chunks.size not in (1, len(names)):
+        raise ValueError(f"chunks must be one number or {len(names)}, one for each feature, not {chunks.size}")
+    chunks = np.broadcast_to(chunks, len(names))
     if chunks.size and chunks.min() < 1:
         raise ValueError(f"chunks must be at least 1, not {chunks.min()}")
     own = [hashing.seeds(int(count), int(key)) for count, key in zip(chunks, hashing.hash_strings(names, seed))]
@@ -112,6 +115,8 @@ def dictionary_ids(keys, known):
         array([1, 0, 2], dtype=int32)
     """
     keys, known = _check.keys(keys), _check.keys(known, "known")
+    if (known[1:] <= known[:-1]).any():
+        raise ValueError("known must hold distinct keys that ascend as uint64, as from dictionary")
     places = np.searchsorted(known, keys)
     same = np.append(known, np.uint64(0))[places] == keys  # behind the end, any of the two answers is the right one
     return np.where(same, places, known.size).astype(np.int32)
@@ -169,6 +174,8 @@ def bag(table, keys, indptr=None, weights=None, *, how="sum", seeds=None, check=
                [0., 0., 2.]], dtype=float32)
     """
     table = _table(table)
+    if seeds is not None and table.shape[0] == 0:
+        raise ValueError("table must have at least one row for keys that are hashed")
     if _place.on_device(table):
         hashing_keys, found = _there.lookups(keys, indptr, weights, how, seeds, table, check)
         lookups = Lookups(*found, table.shape[0])

@@ -123,13 +123,20 @@ def lazy_slots(opt, shape, *, most=None):
     takes the share and the amount of the penalties at once; None takes all one by one.
     Returns LazySlots. The rate must be the same in all steps.
     """
-    n, _ = shape
+    if len(shape := tuple(shape)) != 2:
+        raise ValueError(f"shape must be (n, d), not {shape}")
+    n = shape[0]
     most = _ALL if most is None else _check.integer(most, "most", 0, _ALL)
     return LazySlots(*(_memory.zeros(own) for own in _shapes(opt, shape)), np.zeros(n, np.int64), np.zeros(1, np.int64), most)
 
 
-def check_slots(opt, state, shape, name="state"):
-    """ValueError unless `state` has the shapes of `slots(opt, shape)`: the kernels would read and write elsewhere."""
+def check_slots(opt, state, shape, name="state", *, lazy=False):
+    """TypeError unless `state` is Slots, or with `lazy` LazySlots; ValueError unless it has the shapes of `slots(opt, shape)`: the kernels
+    would read and write elsewhere."""
+    if not isinstance(state, (Slots, LazySlots) if lazy else Slots):
+        raise TypeError(f"{name} must be Slots{' or LazySlots' * lazy}, not {type(state).__name__}")
+    if isinstance(state, LazySlots) and tuple(state.last.shape) != tuple(shape[:1]):
+        raise ValueError(f"{name}.last must have shape {tuple(shape[:1])}, not {tuple(state.last.shape)}")
     for moment, own in zip("mv", _shapes(opt, shape)):
         if getattr(state, moment).shape != own:
             raise ValueError(f"{name}.{moment} must have shape {own} for this optimizer, not {getattr(state, moment).shape}")
@@ -195,6 +202,9 @@ def clip_norm(grads, limit):
     limit = _check.real(limit, "limit", 0, open_low=True)
     many = isinstance(grads, (list, tuple))
     parts = [np.asarray(part) for part in (grads if many else [grads])]
+    for part in parts:
+        if part.dtype.kind != "f":
+            raise TypeError(f"grads must hold floats, not {part.dtype}")
     norm = float(np.sqrt(sum(np.square(part, dtype=np.float64).sum() for part in parts)))
     if not np.isfinite(norm):
         raise ValueError(f"grads must have a finite length, not {norm}")
@@ -221,7 +231,7 @@ def step(opt, state, table, rows, grads, *, lr=None):
     if not isinstance(state, (Slots, LazySlots)):
         raise TypeError(f"state must be Slots or LazySlots (others step by `sketchoptim.step`), not {type(state).__name__}")
     rows, grads = check_rows(table, rows, grads)
-    check_slots(opt, state, table.shape)
+    check_slots(opt, state, table.shape, lazy=True)
     kernels = _place.kernels(_kernels, table=table, rows=rows, grads=grads, **{"state.m": state.m, "state.v": state.v})
     lazy = isinstance(state, LazySlots)
     if lazy:
@@ -229,7 +239,7 @@ def step(opt, state, table, rows, grads, *, lr=None):
             raise ValueError("lr must be None with LazySlots: the missed steps know no other rates")
         _missed(opt, state, table, rows)
         _last(state, rows, int(state.steps[0]) + 1)
-    constants = hyper(opt, int(state.steps[0]) + 1, 1, rates=None if lr is None else [lr])[0]
+    constants = hyper(opt, int(state.steps[0]) + 1, 1, rates=None if lr is None else [_check.real(lr, "lr", 0)])[0]
     with one_if(grads.size < _FEW):
         kernels.step(opt.rule, _place.beside(constants, table), rows, grads, blocks(rows.size), table, state.m, state.v)
     state.steps[0] += 1
@@ -243,7 +253,7 @@ def catch_up(opt, state, table, rows=None):
     if not isinstance(state, LazySlots):
         raise TypeError(f"state must be LazySlots, not {type(state).__name__}")
     rows, _ = check_rows(table, rows, None)
-    check_slots(opt, state, table.shape)
+    check_slots(opt, state, table.shape, lazy=True)
     _missed(opt, state, table, rows)
 
 

@@ -145,7 +145,8 @@ def train(model, opt, state, x, labels, order, *, batch=256, last_lr=None, rates
     last_lr = last_lr if last_lr is None else _check.real(last_lr, "last_lr", 0)
     rates = optim.check_rates(rates, -(-order.size // batch))
     for field in ShallowSlots._fields:
-        sketchoptim.check_slots(opt, getattr(state, field), getattr(model, field).shape, f"state.{field}")
+        check = sketchoptim.check_slots if field == "embed" else optim.check_slots
+        check(opt, getattr(state, field), getattr(model, field).shape, f"state.{field}")
     for name, bias in () if gates is None else (("first", model.embed_bias), ("second", model.hidden_bias)):
         if getattr(gates, name).shape != bias.shape:
             raise ValueError(f"gates.{name} must have shape {bias.shape}, not {getattr(gates, name).shape}")

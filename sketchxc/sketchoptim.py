@@ -66,12 +66,12 @@ def sketched_slots(opt, shape, *, width=None, share=None, depth=3, seed=0, kind=
         >>> state.m.shape, state.v.shape, state_bytes(state)
         ((3, 100, 8), (3, 100, 8), 19232)
     """
-    *lead, n, d = shape
+    *lead, n, d = _rows(shape)
     if depth not in (1, 3, 5):
         raise ValueError(f"depth must be 1, 3 or 5, not {depth!r}")
     if (width is None) == (share is None):
         raise ValueError("one of width and share must be given, the other be None")
-    width = max(1, int(_check.real(share, "share", 0, open_low=True) * n / depth)) if width is None else width
+    width = max(1, int(_check.real(share, "share", 0, open_low=True) * n / depth + 1e-9)) if width is None else width
     width = _check.integer(width, "width", 1, 2**31 - 1)
     kind = KINDS.index(_check.choice(kind, "kind", KINDS))
     first, second = (d if moment.shape[-1] else 0 for moment in optim.slots(opt, (0, d))[:2])
@@ -91,7 +91,7 @@ def rank_one_slots(opt, shape):
     Returns RankOneSlots, zeros.  Raises ValueError for a rule without a second moment.
     Source: Shazeer & Stern 2018 (Adafactor), algorithm 1; that rows without a gradient stay is our own.
     """
-    *lead, n, d = shape
+    *lead, n, d = _rows(shape)
     m, v, _ = optim.slots(opt, (0, d))
     if not v.shape[-1]:
         raise ValueError("opt must be a rule with a second moment")
@@ -143,7 +143,7 @@ def step(opt, state, table, rows, grads, *, lr=None):
     rows, grads = optim.check_rows(table, rows, grads)
     check_slots(opt, state, table.shape)
     number = int(state.steps[0]) + 1
-    hyper = optim.hyper(opt, number, 1, rates=None if lr is None else [lr])[0]
+    hyper = optim.hyper(opt, number, 1, rates=None if lr is None else [_check.real(lr, "lr", 0)])[0]
     kernels = _place.kernels(_kernels, table=table, rows=rows, grads=grads, **{f"state.{name}": array for name, array in zip("mv", state)})
     hyper = _place.beside(hyper, table)
     if isinstance(state, RankOneSlots):
@@ -164,6 +164,13 @@ def own_step(rule, hyper, number, state, rows, grads, table, r):
     own = state._replace(m=state.m[r], v=state.v[r], seeds=state.seeds[r])
     _kernels.own_step(rule, hyper, state.kind, rows, grads, table, *_moments(own))
     _clean(state, own.v, number)
+
+
+def _rows(shape):
+    """`shape` as a tuple; ValueError unless it is that of rows."""
+    if len(shape := tuple(shape)) < 2:
+        raise ValueError(f"shape must be (..., n, d), not {shape}")
+    return shape
 
 
 def _moments(state):

@@ -197,6 +197,12 @@ def test_weights_to_begin_with():
     assert naive_hashing.seeds(2, 5)[1] == dense._layer_seed(5, 1)
 
 
+def test_a_logit_of_minus_infinity_is_a_chance_of_zero():
+    loss, slopes = dense.softmax_loss(np.array([[0.0, -np.inf, 0.0]]), np.array([2]))
+    assert loss == pytest.approx(np.log(2)) and slopes.tolist() == [[0.5, 0.0, -0.5]]
+    assert dense.softmax_loss(np.array([[0.0, -np.inf]]), np.array([1]))[0] == np.inf
+
+
 @pytest.mark.parametrize("call, error, message", [
     (lambda: dense.activate(np.ones(1), "gelu"), ValueError, "activation must be one of relu, tanh, mish, not 'gelu'"),
     (lambda: dense.activate_grads(np.ones(1), np.ones(1), "gelu"), ValueError, "activation must be one of relu, tanh, mish, not 'gelu'"),

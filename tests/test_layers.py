@@ -111,7 +111,7 @@ def outside(module, package, top):
     if module.startswith("_scalar."):
         return top and root in ("math", "numpy")
     if module.startswith("_cpu."):
-        return top and (root in ("math", "numpy", "numba") or (root == "llvmlite" and module == "_cpu.vector"))
+        return top and (root in ("math", "numpy", "numba") or (root in ("llvmlite", "operator") and module == "_cpu.vector"))
     if root in AT_TOP or root in INSIDE:
         return module in (AT_TOP if top else INSIDE).get(root, ())
     return root == "numpy" or (root in sys.stdlib_module_names and root != "pickle")

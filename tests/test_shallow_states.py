@@ -90,3 +90,13 @@ def test_bad_input():
             run(model, ADAM, embed, x, y, [0])
     with pytest.raises(ValueError, match="state.embed.columns must have shape"):
         run(model, ADAM, sketchoptim.rank_one_slots(ADAM, model.embed.shape)._replace(columns=np.zeros((3, 5), np.float32)), x, y, [0])
+
+
+def test_only_the_table_has_small_states():
+    model, x, y, _ = problem(6)
+    state = shallow.slots(ADAM, model)
+    lazy = state._replace(embed=optim.lazy_slots(ADAM, model.embed.shape[1:]))
+    sketched = state._replace(weights=sketchoptim.sketched_slots(ADAM, model.weights.shape, width=3))
+    for given, message in ((lazy, "embed must be Slots, not LazySlots"), (sketched, "weights must be Slots, not SketchedSlots")):
+        with pytest.raises(TypeError, match=f"state.{message}"):
+            shallow.train(model, ADAM, given, x, rows_of(y), [0])

@@ -251,6 +251,7 @@ def test_leading_indices_have_sketches_of_their_own():
 
 def test_bytes():
     opt = optim.adam()
+    assert sketchoptim.sketched_slots(opt, (100, 2), share=0.29, depth=1).v.shape == (1, 29, 2)  # 0.29 * 100 is below 29
     sizes = [sketchoptim.state_bytes(state) for state in (
         optim.slots(opt, (600, 5)), sketchoptim.sketched_slots(opt, (600, 5), share=0.2),
         sketchoptim.sketched_slots(opt, (600, 5), share=0.2, exact_m=True), sketchoptim.rank_one_slots(opt, (600, 5)),
@@ -271,6 +272,8 @@ def stepped(opt=ADAM, state=None, table=TABLE, rows=None, grads=TABLE, **fields)
 
 @pytest.mark.parametrize("make, error, message", [
     (lambda: sketchoptim.sketched_slots(ADAM, SHAPE, width=2, depth=2), ValueError, "depth must be 1, 3 or 5, not 2"),
+    (lambda: sketchoptim.sketched_slots(ADAM, (4,), width=2), ValueError, r"shape must be \(..., n, d\), not \(4,\)"),
+    (lambda: sketchoptim.rank_one_slots(ADAM, (4,)), ValueError, r"shape must be \(..., n, d\), not \(4,\)"),
     (lambda: sketchoptim.sketched_slots(ADAM, SHAPE), ValueError, "one of width and share must be given"),
     (lambda: sketchoptim.sketched_slots(ADAM, SHAPE, width=2, share=0.2), ValueError, "one of width and share must be given"),
     (lambda: sketchoptim.sketched_slots(ADAM, SHAPE, share=0), ValueError, "share must be above 0, not 0"),

@@ -9,7 +9,6 @@ value is a NumPy array of 16 numbers.
 import math
 import operator
 
-import numba
 import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, types
@@ -18,7 +17,7 @@ from numba.core.typeconv import Conversion
 from numba.core.typing.templates import ConcreteTemplate, infer_global, signature
 from numba.extending import intrinsic, lower_builtin, lower_cast, register_model
 
-from .._jit import inlined, serial
+from .._jit import AS_PYTHON, inlined, serial
 
 LANES = 16
 
@@ -270,7 +269,7 @@ def aligned(size):
     return room[start:start + size]
 
 
-if numba.config.DISABLE_JIT:
+if AS_PYTHON:
     def load(array, index):  # noqa: F811
         return array[index:index + LANES].astype(np.float32)
 

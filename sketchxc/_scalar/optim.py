@@ -6,12 +6,11 @@ moments and weights are numbers, or lanes of them (`_cpu.vector`).
 """
 import math
 
-import numba
 import numpy as np
 
-from .._jit import scalar
+from .._jit import AS_PYTHON, scalar
 
-root = np.sqrt if numba.config.DISABLE_JIT else math.sqrt  # lanes are arrays with the JIT switched off
+root = np.sqrt if AS_PYTHON else math.sqrt  # of lanes, too
 SGD, MOMENTUM, ADAGRAD, ADAM, NESTEROV, RMSPROP, RMSPROP_CORRECTED, ADAM_HAT = 0, 1, 2, 3, 4, 5, 6, 7
 
 
