@@ -82,7 +82,7 @@ def train(train_path, test_path, *, reps, buckets, hidden, passes, limit, hold, 
           f"batch {batch}")
     found = lookup.hashed(y.width, reps=reps, buckets=buckets)
     adam, plain = optim.adam(lr), optim.rmsprop(lr, b2=0.999, corrected=True)
-    makes, cleaning = [("Adam", adam, optim.slots)], dict(factor=0.5, period=125)
+    makes, cleaning = [("Adam", adam, optim.slots)], dict(factor=0.9, period=20)  # in small steps: better than half every 125
     for share in shares:
         makes += [(f"CS-V {share:.0%}", adam, sketched(share=share, exact_m=True)),
                   (f"CS-V cleaned {share:.0%}", adam, sketched(share=share, exact_m=True, **cleaning)),
