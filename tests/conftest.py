@@ -21,6 +21,18 @@ def one_thread():
     numba.set_num_threads(before)
 
 
+@pytest.fixture(scope="module")
+def put(tmp_path_factory):
+    """Function that writes a file and returns its name."""
+    folder = tmp_path_factory.mktemp("files")
+
+    def write(content, name="data.txt"):
+        path = folder / name
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+    return write
+
+
 def pytest_collection_modifyitems(items):
     """NumPy warns where uint64 scalars wrap, as hashes must; a mark, because filters of setup.cfg would yield to `-W error`."""
     if AS_PYTHON:

@@ -3,11 +3,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from machs import SEEDS, pairs, same
+from machs import SEEDS, pairs, rows_of, same
 from naive import growth as naive
 from naive import shallow as naive_shallow
+from shallows import HIDDEN, arrays, copied, nets, problem, trained
 from test_optim import OPTIMIZERS
-from test_shallow import HIDDEN, arrays, copied, nets, problem, rows_of, trained
 
 from sketchxc import growth, modelfile, optim, shallow, sketchoptim
 from sketchxc._cpu import shallow as kernels

@@ -2,9 +2,9 @@
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from machs import SEEDS, same
+from machs import SEEDS, rows_of, same
+from shallows import HIDDEN, arrays, copied, trained
 from test_growth import close, some
-from test_shallow import HIDDEN, arrays, copied, rows_of, trained
 from test_shallow_norms import STEADY, net
 
 from sketchxc import growth, optim, shallow

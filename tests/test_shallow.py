@@ -1,4 +1,4 @@
-"""MACH with hidden layers: gradients, training and scores against the naive twin, bits, model files and bad input."""
+"""MACH with hidden layers: gradients, training and scores against the naive twin, bits."""
 import numba
 import numpy as np
 import pytest
@@ -6,60 +6,11 @@ import threadpoolctl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from machs import LOSSES, RULES, SEEDS, pairs, rows_of, same
-from machs import problem as linear_problem
 from naive import shallow as naive
+from shallows import HIDDEN, WIDTHS, alone, arrays, flat, nets, problem, trained
 from test_optim import OPTIMIZERS
 
-from sketchxc import _batches, decode, lookup, mach, modelfile, optim, shallow, sparse
-
-HIDDEN = pytest.mark.parametrize("hidden", [(6,), (19, 5)])
-PARTS = (*shallow.ShallowSlots._fields, "embed_stats", "hidden_stats")  # arrays with a part for each net
-WIDTHS = pytest.mark.parametrize("width", [None, 4])
-
-
-def problem(seed, *, hidden=(6,), width=None, **more):
-    """Model with random weights and biases; rows and labels (lists) as those of the linear models."""
-    linear, x, y, rng = linear_problem(seed, **more)
-    model = shallow.init(x.width, linear.lookup, hidden=hidden, loss=mach.LOSSES[linear.loss], width=width, seed=seed)
-    for array in model[:6]:
-        array[...] = 0.7 * rng.normal(size=array.shape)
-    return model, x, y, rng
-
-
-def nets(model):
-    """The nets of the naive twin, and for each its table of buckets."""
-    def layers(r):
-        found = [[model.embed[r].tolist(), model.embed_bias[r].tolist()], [model.weights[r].tolist(), model.biases[r].tolist()]]
-        return found[:1] + ([[model.hidden[r].tolist(), model.hidden_bias[r].tolist()]] if model.hidden.shape[2] else []) + found[1:]
-    return [layers(r) for r in range(model.lookup.reps)], lookup.label_buckets(model.lookup).tolist()
-
-
-def flat(net):
-    """Every number of a net, of its moments or of its gradients."""
-    return np.concatenate([np.ravel(part) for layer in net for part in layer])
-
-
-def copied(model):
-    return model._replace(**{name: getattr(model, name).copy() for name in (*PARTS, "steps")})
-
-
-def trained(model, opt, x, y, order, **more):
-    """Copy of the model after a pass, the state and the loss."""
-    model = copied(model)
-    state = shallow.slots(opt, model)
-    return model, state, shallow.train(model, opt, state, x, sparse.rows(y, model.lookup.n_labels), order, **more)
-
-
-def arrays(model, state=None):
-    return [*(getattr(model, name) for name in (*PARTS, "steps")), *([] if state is None else [a for own in state for a in own])]
-
-
-def alone(model, r):
-    """Repetition r as a model of its own."""
-    own = model.lookup
-    cut = {name: getattr(model, name)[r:r + 1].copy() for name in PARTS} | {"steps": model.steps.copy()}
-    one = own._replace(seeds=own.seeds[r:r + 1], table=own.table[r:r + 1])
-    return model._replace(**cut, lookup=one, feature_seeds=model.feature_seeds[r:r + 1])
+from sketchxc import _batches, decode, lookup, mach, optim, shallow, sparse
 
 
 @LOSSES
@@ -330,89 +281,3 @@ def test_weights_to_begin_with():
     assert not np.array_equal(model.embed[0], model.embed[1]) and not np.array_equal(model.embed, other.embed)
     assert shallow.init(300, own, hidden=(64,)).hidden.shape == (3, 64, 0)
     assert np.array_equal(shallow.init(300, own, width=9, seed=8).feature_seeds, mach.init(300, own, width=9, seed=8).feature_seeds)
-
-
-@WIDTHS
-@HIDDEN
-def test_files_give_back_models_and_state(width, hidden, tmp_path):
-    model, x, y, _ = problem(19, width=width, hidden=hidden)
-    found, state, _ = trained(model, optim.adam(), x, y, np.arange(9))
-    for kind, one in ((shallow.Shallow, found), (shallow.ShallowSlots, state)):
-        modelfile.save(tmp_path / kind.__name__, one)
-    again = modelfile.load(tmp_path / "Shallow", expected=shallow.Shallow, verify=True)
-    same([*arrays(again, modelfile.load(tmp_path / "ShallowSlots", expected=shallow.ShallowSlots)), again.feature_seeds, *again.lookup[:2]],
-         [*arrays(found, state), found.feature_seeds, *found.lookup[:2]])
-    assert again[8:12] == found[8:12] and again.lookup[2:] == found.lookup[2:]
-    same(shallow.top_k(again, x, 3), shallow.top_k(found, x, 3))
-
-
-@pytest.mark.parametrize("change, message", [
-    (lambda m: dict(embed=m.embed[:2]), "embed must hold the 3 repetitions of the lookup, not 2"),
-    (lambda m: dict(embed=m.embed[:, :6].copy()), "embed must have 7 rows, not 6"),
-    (lambda m: dict(embed_bias=m.embed_bias[:, :5].copy()), r"embed_bias must have shape \(3, 6\), not \(3, 5\)"),
-    (lambda m: dict(hidden=m.hidden[:, :5].copy()), r"hidden must have shape \(3, 6, 4\), not \(3, 5, 4\)"),
-    (lambda m: dict(hidden_bias=m.hidden_bias[:2]), r"hidden_bias must have shape \(3, 4\), not \(2, 4\)"),
-    (lambda m: dict(hidden=m.hidden[:, :, :0].copy(), hidden_bias=m.hidden_bias[:, :0].copy()), r"weights must have shape \(3, 6, 5\)"),
-    (lambda m: dict(biases=m.biases[:, :4].copy()), r"biases must have shape \(3, 5\), not \(3, 4\)"),
-    (lambda m: dict(lookup=m.lookup._replace(buckets=6)), r"weights must have shape \(3, 4, 6\), not \(3, 4, 5\)"),
-    (lambda m: dict(feature_seeds=np.zeros(2, np.uint64)), "feature_seeds must hold none or 3 seeds, not 2"),
-    (lambda m: dict(loss=2), "loss must be 0 or 1, not 2"),
-    (lambda m: dict(weights=m.weights.astype(np.float64)), "weights must be an array of float32"),
-])
-def test_models_that_do_not_fit_together_are_refused(change, message, tmp_path):
-    model = problem(20, hidden=(6, 4))[0]
-    modelfile.save(tmp_path / "model", model)
-    with pytest.raises(ValueError, match=message):
-        modelfile.save(tmp_path / "model", model._replace(**change(model)))
-
-
-@pytest.mark.parametrize("change, error, message", [
-    (dict(x=sparse.rows([[1]] * 9, 8)), ValueError, "x must have 7 columns as in training, not 8"),
-    (dict(labels=sparse.rows([[1]] * 8, 12)), ValueError, "labels must have as many rows as x, 9, not 8"),
-    (dict(labels=[[12]] * 9), ValueError, "labels row 0 holds column 12"),
-    (dict(order=[9]), ValueError, "order must hold row numbers between 0 and 8"),
-    (dict(order=[0, -1]), ValueError, "order must hold row numbers between 0 and 8"),
-    (dict(order=[0.5]), TypeError, "order must hold integers"),
-    (dict(batch=0), ValueError, "batch must be at least 1, not 0"),
-    (dict(threads=0), ValueError, "threads must be at least 1, not 0"),
-    (dict(threads=1.5), TypeError, "threads must be an integer"),
-    (dict(last_lr=-1.0), ValueError, "last_lr must be at least 0, not -1.0"),
-    (dict(state=(optim.adam(), (6,))), ValueError, "state.embed.m must have shape"),
-    (dict(state=(optim.adagrad(), (6, 5))), ValueError, "state.hidden.v must have shape"),
-])
-def test_bad_input_of_training(change, error, message):
-    model, x, y, _ = problem(0)
-    opt = optim.adagrad()
-    given = dict(state=(opt, (6,)), x=x, labels=rows_of(y), order=np.arange(9)) | change
-    rule, hidden = given["state"]
-    given["state"] = shallow.slots(rule, problem(0, hidden=hidden)[0])
-    before = copied(model)
-    with pytest.raises(error, match=message):
-        shallow.train(model, opt, **given)
-    same(arrays(model), arrays(before))
-
-
-@pytest.mark.parametrize("arguments, error, message", [
-    (dict(n_features=0), ValueError, "n_features must be between 1 and 2147483647, not 0"),
-    (dict(width=0), ValueError, "width must be between 1 and 2147483647, not 0"),
-    (dict(loss="hinge"), ValueError, "loss must be one of logistic, softmax, not 'hinge'"),
-    (dict(seed="a"), TypeError, "seed must be an integer"),
-    (dict(hidden=()), ValueError, r"hidden must be a tuple of one or two numbers of units, not \(\)"),
-    (dict(hidden=(1, 2, 3)), ValueError, "hidden must be a tuple of one or two"),
-    (dict(hidden=5), ValueError, "hidden must be a tuple of one or two numbers of units, not 5"),
-    (dict(hidden=(5, 0)), ValueError, "hidden must be between 1 and 1048576, not 0"),
-    (dict(hidden=(5.0,)), TypeError, "hidden must be an integer"),
-])
-def test_bad_input_of_init(arguments, error, message):
-    given = dict(n_features=7, lookup=lookup.identity(3)) | arguments
-    with pytest.raises(error, match=message):
-        shallow.init(given.pop("n_features"), given.pop("lookup"), **given)
-
-
-def test_bad_input_of_answers():
-    model, x, _, _ = problem(0)
-    with pytest.raises(ValueError, match="k must be between 1 and 12"):
-        shallow.top_k(model, x, 13)
-    for function in (shallow.bucket_scores, lambda m, x: shallow.top_k(m, x, 1)):
-        with pytest.raises(ValueError, match="x must have 7 columns as in training, not 6"):
-            function(model, sparse.rows([[1]], 6))

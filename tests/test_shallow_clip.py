@@ -1,11 +1,11 @@
 """Nets: clipped gradients against the naive twin, for every kind of state; bad input of norms and of clipping."""
 import numpy as np
 import pytest
-from machs import LOSSES, pairs, same
+from machs import LOSSES, pairs, rows_of, same
 from naive import norms as naive
 from naive import shallow as naive_shallow
+from shallows import HIDDEN, alone, arrays, copied, nets, problem, trained
 from test_rules import MORE
-from test_shallow import HIDDEN, alone, arrays, copied, nets, problem, rows_of, trained
 from test_shallow_norms import STEADY, averages_of, gains_of, net
 from test_shallow_states import MAKES
 from test_sketchoptim import alone as seed_without_meeting

@@ -3,10 +3,10 @@ import numba
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from machs import LOSSES, SEEDS, pairs, same
+from machs import LOSSES, SEEDS, pairs, rows_of, same
 from naive import dense as naive_dense
 from naive import shallow as naive
-from test_shallow import HIDDEN, arrays, copied, nets, problem, rows_of, trained
+from shallows import HIDDEN, arrays, copied, nets, problem, trained
 
 from sketchxc import lookup, modelfile, optim, shallow, sparse
 from sketchxc._cpu import shallow as kernels

@@ -3,11 +3,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from machs import LOSSES, pairs, same
+from machs import LOSSES, pairs, rows_of, same
 from naive import norms as naive
 from naive import shallow as naive_shallow
+from shallows import HIDDEN, alone, arrays, copied, nets, problem, trained
 from test_optim import OPTIMIZERS
-from test_shallow import HIDDEN, alone, arrays, copied, nets, problem, rows_of, trained
 
 from sketchxc import dense, lookup, modelfile, optim, shallow, sparse
 from sketchxc._cpu import shallow as kernels

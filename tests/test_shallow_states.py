@@ -2,8 +2,8 @@
 import numpy as np
 import pytest
 from machs import rows_of, same
+from shallows import arrays, copied, problem
 from test_rules import MORE
-from test_shallow import arrays, copied, problem
 from test_sketchoptim import alone
 
 from sketchxc import hashing, modelfile, optim, shallow, sketchoptim
