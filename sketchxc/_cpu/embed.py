@@ -5,6 +5,7 @@ from numba import prange
 from .._jit import loop, loop_vector, serial
 from .._scalar.embed import code
 from .._scalar.hashing import cell
+from .hashing import buckets_part
 from .mach import project
 from .vector import prefetch, span
 
@@ -28,28 +29,36 @@ def codes(keys, seeds, out):
             out[i, c] = code(keys[i], seeds[c])
 
 
+@serial
+def hash_part(keys, seeds, first, last, size, ids):
+    """Row numbers of the keys from `first` to `last`, seeds.size for each."""
+    if seeds.size == 1:
+        buckets_part(span(keys, first, last - first), seeds[0], size, span(ids, first, last - first))
+        return
+    for key in range(first, last):
+        for r in range(seeds.size):
+            ids[key * seeds.size + r] = cell(keys[key], seeds[r], size)
+
+
 @loop_vector
 def bags(keys, seeds, indptr, ids, values, table, blocks, out):
     """Add table row ids[k] times values[k], for k from indptr[i] to indptr[i + 1], to out[i]; one thread owns a block of bags.
 
-    With seeds the ids are written first, seeds.size for every key; either way rows are asked for AHEAD lookups before their turn.
+    With seeds the ids of a block are written first, seeds.size for every key; rows are asked for AHEAD lookups before their turn.
     """
-    width, each = table.shape[1], max(1, seeds.size)
+    width = table.shape[1]
     flat, sums = table.reshape(-1), out.reshape(-1)
     for block in prange(blocks):
         first, last = out.shape[0] * block // blocks, out.shape[0] * (block + 1) // blocks
+        if seeds.size:
+            hash_part(keys, seeds, indptr[first] // seeds.size, indptr[last] // seeds.size, table.shape[0], ids)
         ahead = indptr[first]
-        key = ahead // each
         for i in range(first, last):
             until = min(indptr[i + 1] + AHEAD, indptr[last])
             while ahead < until:
-                for r in range(each):
-                    if seeds.size:
-                        ids[ahead] = cell(keys[key], seeds[r], table.shape[0])
-                    for j in range(0, width, LINE):
-                        prefetch(flat, np.int64(ids[ahead]) * width + j)
-                    ahead += 1
-                key += 1
+                for j in range(0, width, LINE):
+                    prefetch(flat, np.int64(ids[ahead]) * width + j)
+                ahead += 1
             project(flat, width, 0, ids, values, indptr[i], indptr[i + 1], span(sums, i * width, width))
 
 

@@ -4,7 +4,7 @@ import numpy as np
 from . import Case
 from .sparse import csr, normal
 
-PARTS = set()
+PARTS = {"hash_part"}
 
 
 def words(rng, *shape):
