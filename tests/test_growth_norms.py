@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from machs import SEEDS, rows_of, same
 from shallows import HIDDEN, arrays, copied, trained
-from test_growth import close, some
+from test_growth import close, masked_and_small, some
 from test_shallow_norms import STEADY, net
 
 from sketchxc import growth, optim, shallow
@@ -39,18 +39,7 @@ def test_smaller_and_wider_nets_have_the_scores_of_masked_ones(hidden, seed):
 def test_training_small_is_training_masked(rule, hidden):
     """Pruned units, whose sums are zero, stay without use: no gradient reaches them or their gains."""
     model, x, y, rng = net(5, "batch", "mish", hidden=hidden)
-    opt, labels = STEADY[rule], rows_of(y)
-    model, state, _ = trained(model, opt, x, y, rng.permutation(9), batch=3)
-    units = some(model, rng)
-    masked, small = growth.masked(model, units), growth.compact(model, units)
-    own = growth.compact_slots(state, units)
-    masked_state = growth.expand_slots(own, units)
-    for _ in range(2):
-        order = rng.permutation(9)
-        losses = [shallow.train(one, opt, slots, x, labels, order, batch=3) for one, slots in ((masked, masked_state), (small, own))]
-        assert losses[0] == pytest.approx(losses[1], rel=1e-3)
-    for a, b in zip(arrays(growth.compact(masked, units), growth.compact_slots(masked_state, units)), arrays(small, own)):
-        np.testing.assert_allclose(a, b, rtol=1e-2, atol=1e-3)
+    masked, _, small, _, units = masked_and_small(model, x, y, rng, STEADY[rule], 1e-2)
     same(arrays(growth.masked(masked, units)), arrays(masked))
     close(small, masked, x)
 

@@ -7,6 +7,7 @@ import numpy as np
 from numba import prange
 
 from .._jit import loop, serial
+from .._scalar.order import sort
 from .._scalar.sketch import cell, low_estimate, median3, median5, side, signed_estimate
 from .vector import prefetch
 
@@ -164,12 +165,8 @@ def low(table, seeds, keys, out):
 def insertion(values, i, line):
     """The numbers values[:, i] into `line`, ascending."""
     for d in range(line.size):
-        value = values[d, i]
-        at = d
-        while at > 0 and line[at - 1] > value:
-            line[at] = line[at - 1]
-            at -= 1
-        line[at] = value
+        line[d] = values[d, i]
+    sort(line, line.size)
 
 
 @serial

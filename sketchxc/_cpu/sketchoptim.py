@@ -192,7 +192,7 @@ def advance(rule, hyper, kind, rows, grads, low, high, spots, signs, counts, wei
                     ask(own_v, flat_spots[r], size)
         place, here = rows[i] * columns if exact else -1, span(kept, 4 * size * i if kind == BATCH else 0, 4 * size)
         gradient, row = span(flat_grads, i * columns + low, size), span(flat_weights, rows[i] * columns + low, size)
-        if penalised:
+        if penalised:  # asked once: a call with arrays costs as much as a short row
             decay(hyper, row)
         if depth == 3:
             advance_one(rule, own, kind, gradient, row, own_m, has_m, place, (signs[i, 0], signs[i, 1], signs[i, 2]), own_v, has_v,
