@@ -95,6 +95,7 @@ RETURNS = {
         "ones": ((U64,), types.int64),
     },
     "order": {
+        "insert": ((IDS.copy(), 1, np.int64(0)), types.none),
         "sort": ((IDS.copy(), 2), types.none),
         "sort_pairs": ((IDS.copy(), FLOATS.copy(), 2), types.none),
     },

@@ -7,7 +7,7 @@ import numpy as np
 from numba import prange
 
 from .._jit import loop, serial
-from .._scalar.order import sort
+from .._scalar.order import insert
 from .._scalar.sketch import cell, low_estimate, median3, median5, side, signed_estimate
 from .vector import prefetch
 
@@ -165,8 +165,7 @@ def low(table, seeds, keys, out):
 def insertion(values, i, line):
     """The numbers values[:, i] into `line`, ascending."""
     for d in range(line.size):
-        line[d] = values[d, i]
-    sort(line, line.size)
+        insert(line, d, values[d, i])
 
 
 @serial

@@ -3,15 +3,20 @@ from .._jit import scalar
 
 
 @scalar
+def insert(numbers, count, number):
+    """Put a number among the first `count`, which ascend and move up to make room."""
+    j = count
+    while j > 0 and numbers[j - 1] > number:
+        numbers[j] = numbers[j - 1]
+        j -= 1
+    numbers[j] = number
+
+
+@scalar
 def sort(numbers, count):
     """Sort the first `count` numbers, ascending."""
     for i in range(1, count):
-        number = numbers[i]
-        j = i
-        while j > 0 and numbers[j - 1] > number:
-            numbers[j] = numbers[j - 1]
-            j -= 1
-        numbers[j] = number
+        insert(numbers, i, numbers[i])
 
 
 @scalar
