@@ -73,6 +73,16 @@ def test_gradient_is_numpy_add_at():
     assert np.isclose((out * slopes).sum(), (table[rows] * sums).sum(), rtol=1e-4)  # <bag(T), G> = <T, bag_grads(G)>
 
 
+@pytest.mark.parametrize("depth", [1, 2])
+def test_every_block_of_bags_hashes_its_own_keys(depth):
+    """Enough bags for several blocks."""
+    table, keys, seeds = drawn(1)[0], np.arange(100, dtype=np.uint64) << np.uint64(40), hashing.seeds(depth, 3)
+    out, seen = embed.bag(table, keys, seeds=seeds)
+    wanted = hashing.buckets(keys, seeds, table.shape[0]).T
+    assert np.array_equal(seen.ids.reshape(100, depth), wanted)
+    np.testing.assert_allclose(out, table[wanted].sum(1), rtol=1e-5, atol=1e-6)
+
+
 def test_slopes_of_tables_and_of_learned_weights_are_differences():
     """Several hashed rows for each key with a weight for each (hash embeddings): exact, because bags are linear in both."""
     rng = np.random.default_rng(1)
